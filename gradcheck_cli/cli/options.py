@@ -1,0 +1,194 @@
+"""The options of the commands that measure, once for all of them."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+
+class Mode(str, enum.Enum):
+    """The module's mode while it is measured."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+
+
+class Optimizer(str, enum.Enum):
+    """The optimiser whose update is judged."""
+
+    SGD = "sgd"
+    MOMENTUM = "momentum"
+    ADAM = "adam"
+    ADAMW = "adamw"
+
+
+class Dtype(str, enum.Enum):
+    """What can be measured in."""
+
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that ``8G``, ``500M`` or ``1.5GB`` stand for, in powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise typer.BadParameter(f"{text!r} is not a size like 8G or 500M.")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def parse_rate(text: str) -> float:
+    """Return a learning rate: a positive, finite number."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise typer.BadParameter(f"{text!r} is not a positive number.")
+    return rate
+
+
+def parse_fail_on(values: list[str]) -> list[str]:
+    """Split ``dead,exploding``; ``none`` gives an empty list."""
+    verdicts = split(values)
+    if verdicts == ["none"]:
+        return []
+    for verdict in verdicts:
+        if verdict not in FAILING:
+            raise typer.BadParameter(f"{verdict!r} is none of {', '.join(FAILING)}, and not 'none' alone.")
+    return verdicts
+
+
+def split(values: list[str]) -> list[str]:
+    """Take lists with commas apart, whether an option was repeated or not."""
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+FAILING = ("dead", "exploding", "vanishing")
+"""The verdicts that can make the exit status 1."""
+
+
+def _option(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, show_default=settings.pop("show_default", False), **settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Everything that can be asked of a measurement but the model, with its help and its default."""
+
+    data: Annotated[
+        str | None,
+        _option("--data", metavar="FILE", help="The sample: .npz, .npy, .pt, or module:callable. [default: made up]"),
+    ] = None
+    target: Annotated[
+        str | None, _option("--target", metavar="KEY|FILE", help="The target: a key of the data, or a file of its own.")
+    ] = None
+    loss: Annotated[
+        str | None,
+        _option(
+            "--loss",
+            metavar="NAME",
+            help="cross-entropy, bce, mse, l1, nll, none, or module:callable. [default: from the target]",
+        ),
+    ] = None
+    arch: Annotated[
+        str | None,
+        _option("--arch", metavar="MODULE:CALLABLE", help="The architecture of a file that holds only weights."),
+    ] = None
+    trust: Annotated[bool, _option("--trust", help="Allow code inside the file to run (full pickles).")] = False
+    batch_size: Annotated[
+        int, _option("--batch-size", metavar="N", min=1, help="Samples in a batch.", show_default=True)
+    ] = 32
+    batches: Annotated[int, _option("--batches", metavar="N", min=1, help="How many batches.", show_default=True)] = 4
+    mode: Annotated[Mode, _option("--mode", help="The module's mode while measuring.", show_default=True)] = Mode.TRAIN
+    optimizer: Annotated[Optimizer, _option("--optimizer", help="Whose update is judged.", show_default=True)] = (
+        Optimizer.SGD
+    )
+    lr: Annotated[
+        float | None,
+        _option("--lr", metavar="X", parser=parse_rate, help="Learning rate; without it no update is judged."),
+    ] = None
+    dtype: Annotated[Dtype | None, _option("--dtype", help="What to measure in. [default: the model's]")] = None
+    device: Annotated[
+        str | None,
+        _option("--device", metavar="NAME", help="What to measure on: cpu, cuda, cuda:1, mps. [default: auto]"),
+    ] = None
+    seed: Annotated[
+        int, _option("--seed", metavar="N", min=0, max=2**32 - 1, help="Of everything random.", show_default=True)
+    ] = 0
+    fail_on: Annotated[
+        list[str],
+        _option(
+            "--fail-on",
+            metavar="LIST",
+            callback=parse_fail_on,
+            help="Verdicts of a layer that make the exit status 1, or none. [default: dead,exploding,vanishing]",
+        ),
+    ] = FAILING  # type: ignore[assignment]  # a mutable default is none; Typer gives a list
+    select: Annotated[
+        list[str],
+        _option("--select", metavar="LIST", callback=split, help="Only these rules: GC101, GC2, GC101:layer-pattern."),
+    ] = ()  # type: ignore[assignment]
+    ignore: Annotated[
+        list[str], _option("--ignore", metavar="LIST", callback=split, help="Not these rules; as --select.")
+    ] = ()  # type: ignore[assignment]
+    json: Annotated[bool, _option("--json", help="Write the report as JSON.")] = False
+    output: Annotated[
+        str | None, _option("--output", metavar="FILE", help="Write the report to FILE, whole or not at all.")
+    ] = None
+    quiet: Annotated[
+        bool, _option("--quiet", help="Show no table and no progress; --json and --output still write.")
+    ] = False
+    no_color: Annotated[bool, _option("--no-color", help="No colours in the table.")] = False
+    verbose: Annotated[bool, _option("--verbose", help="Unfold the runs of healthy layers.")] = False
+    time_limit: Annotated[
+        float, _option("--time-limit", metavar="SECONDS", min=0, help="End after that; 0: never.", show_default=True)
+    ] = 600
+    memory_limit: Annotated[
+        int | None,
+        _option(
+            "--memory-limit",
+            metavar="SIZE",
+            parser=parse_size,
+            help="Memory the measurement may take, as 8G; 0: any. [default: most of what is free]",
+        ),
+    ] = None
+    debug: Annotated[bool, _option("--debug", help="Show the traceback of a failure.")] = False
+
+
+SHOWING = frozenset({"fail_on", "json", "output", "quiet", "no_color", "verbose", "debug"})
+"""Options about showing a report; all others are about measuring."""
+
+
+def takes_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command whose last parameter is `options` all fields of `Options` as its command-line options."""
+    *own, _ = inspect.signature(command, eval_str=True).parameters.values()
+    hints = get_type_hints(Options, include_extras=True)
+
+    def with_options(**values: Any) -> int:
+        mine = {parameter.name: values.pop(parameter.name) for parameter in own}
+        return command(**mine, options=Options(**values))
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(field.name, keyword, default=field.default, annotation=hints[field.name])
+        for field in fields(Options)
+    ]
+    parameters = [parameter.replace(kind=keyword) for parameter in own] + options
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
+    return with_options

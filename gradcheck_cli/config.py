@@ -1,0 +1,74 @@
+"""Every threshold in one place, each with what it was set from. A changed threshold is a changelog entry: it changes users' CI."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers that the rules decide by. No unit unless said."""
+
+    dead_share: float = 0.5
+    """A layer is dead when at least this share of its units is: the method's definition."""
+
+    saturated_share: float = 0.5
+    """The same share for saturated units."""
+
+    evidence: int = 16
+    """Samples × positions on which a unit must have been seen before its silence counts: the chance that it fires is then
+    below 3/16 with 95 % confidence."""
+
+    constant_input_sigmas: float = 3.0
+    """Where units are always on beside the dead ones, the input hardly varies and each constant unit is off with
+    probability ½ by no fault of its own; the dead must then outnumber chance by this many binomial standard deviations."""
+
+    vanishing: float = 1e-5
+    """Transmission on the trunk below which a layer vanishes. Labelled vanishing nets lay at or below 2e-7, healthy ones at
+    or above 0.027 (43 cases of the method's page); the smallest trunk T of the project's zoo of 60 healthy architectures at
+    initialisation is 3.5e-3."""
+
+    exploding: float = 1e3
+    """Transmission, on layers whose values are not small, above which a layer explodes. Labelled exploding nets lay at or
+    above 1e4, healthy ones at or below 7.1; 95 % of 300 published architectures lay below 66 (same page)."""
+
+    bottleneck: float = 3e-3
+    """Transmission on the trunk below which a layer vanishes where one single layer takes away a factor of 1/`abrupt`. The
+    smallest heads in use, ±3e-3 for a critic and 0.01 for a policy, stay above it."""
+
+    burst: float = 10.0
+    """Its mirror image for exploding."""
+
+    abrupt: float = 100.0
+    """Change of the signal's norm at one layer, up or down, that no usual initialisation makes."""
+
+    underflow: float = 1e-25
+    """A gradient of exactly 0 in front of a layer with a transmission below this has underflowed, and is not cut."""
+
+    outlier: float = 20.0
+    """A layer that alone weakens, or amplifies, the signal by more than this factor is looked at as the culprit."""
+
+    outlier_share: float = 0.5
+    """… and is the culprit if layers like it make at least this share of the whole change, on a log scale."""
+
+    time_reach: float = 1e-8
+    """Recurrent layers: first step's gradient over the last's, below which the layer vanishes through time. The default
+    initialisations of RNN, LSTM and GRU lose a factor of 0.56 to 0.61 a step and stay above it up to some 30 steps."""
+
+    gated_time_gain: float = 0.45
+    """LSTM and GRU vanish through time only below this gain a step: their default of about 0.6 is a half-open forget gate,
+    which opens in training."""
+
+    time_explosion: float = 1e4
+    """Recurrent layers: largest gradient at any step over the last's, above which the layer explodes through time."""
+
+    half_underflow: float = 6e-8
+    """Root mean square of a gradient's elements below which float16 stores zeros: its smallest subnormal number."""
+
+    zero_weight: float = 1e-7
+    """Root mean square of a matrix's elements below which its weights count as gone."""
+
+    relative_update: float = 1.0
+    """lr·‖∂L/∂W‖/‖W‖ above which one step replaces the weights: the method's definition."""
+
+    converged: float = 1e-3
+    """‖∂L/∂W‖/‖W‖ below which the loss asks for nothing any more, while the loss-free signal is healthy."""

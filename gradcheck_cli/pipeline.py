@@ -1,0 +1,138 @@
+"""The whole measurement in one sentence: load, draw a sample, look, judge, advise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from gradcheck_cli import __version__
+from gradcheck_cli.errors import UsageError
+from gradcheck_cli.records import Diagnosis, ModelFacts, Remedy, Request, Sample, SampleFacts, Subject
+
+if TYPE_CHECKING:
+    import torch
+
+    from gradcheck_cli.judge import Judgement
+    from gradcheck_cli.readings import Readings
+
+Progress = Callable[[str, int, int], None]
+"""``progress(stage, done, total)``; a total of 0 where it is not known."""
+
+
+def diagnose(
+    model: str | os.PathLike[str] | torch.nn.Module,
+    data: Any = None,
+    *,
+    target: Any = None,
+    loss: str | Callable[[Any, Any], torch.Tensor] | None = None,
+    arch: str | None = None,
+    trust: bool = False,
+    batch_size: int = 32,
+    batches: int = 4,
+    mode: Literal["train", "eval"] = "train",
+    rehearse: int = 0,
+    optimizer: Literal["sgd", "momentum", "adam", "adamw"] = "sgd",
+    lr: float | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    seed: int = 0,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Measure a model in this process and return the whole result; the model is left as found, nothing is printed.
+
+    `model` is a module, the path of a saved one, or a Python entry point ``package.module:attribute``; `data` is a
+    tensor, tuple or dict of them, or a path as on the command line; None makes up a sample. The other options are
+    those of ``gradcheck diagnose``. Raises the classes of `gradcheck_cli.errors`.
+    """
+    from gradcheck_cli.judge import judge
+    from gradcheck_cli.probe import look
+    from gradcheck_cli.remedies import advise
+    from gradcheck_cli.sample import draw
+
+    if rehearse:
+        raise UsageError("not-yet", f"rehearse={rehearse}: this version does not rehearse", hint="leave rehearse at 0")
+    tell = progress or _silent
+
+    tell("loading the model", 0, 0)
+    subject = _subject(model, arch=arch, trust=trust)
+    tell("drawing the sample", 0, 0)
+    sample = draw(
+        subject,
+        data,
+        target=target,
+        loss=loss,
+        batch_size=batch_size,
+        batches=batches,
+        seed=seed,
+        mode=mode,
+        dtype=dtype,
+        device=device,
+    )
+    readings = look(subject, sample, mode=mode, lr=lr, optimizer=optimizer, seed=seed, progress=tell)
+    judgement = judge(readings, select=tuple(select), ignore=tuple(ignore))
+    remedies = advise(judgement.findings, judgement.layers)
+    return _diagnosis(subject, sample, readings, judgement, remedies)
+
+
+def run(request: Request, progress: Progress) -> Diagnosis:
+    """Measure as `request` asks; raises as `diagnose` does."""
+    return diagnose(**msgspec.structs.asdict(request), progress=progress)
+
+
+def _subject(model: str | os.PathLike[str] | torch.nn.Module, *, arch: str | None, trust: bool) -> Subject:
+    from gradcheck_cli.load import adopt, load
+
+    if isinstance(model, (str, os.PathLike)):
+        return load(os.fspath(model), arch=arch, trust=trust)
+    return adopt(model)
+
+
+def _diagnosis(
+    subject: Subject,
+    sample: Sample,
+    readings: Readings,
+    judgement: Judgement,
+    remedies: tuple[Remedy, ...],
+) -> Diagnosis:
+    return Diagnosis(
+        gradcheck_version=__version__,
+        model=_model_facts(subject, readings),
+        sample=_sample_facts(sample, readings),
+        verdict=judgement.verdict,
+        summary=judgement.summary,
+        culprits=judgement.culprits,
+        layers=judgement.layers,
+        findings=judgement.findings,
+        remedies=remedies,
+        not_measured=judgement.not_measured,
+    )
+
+
+def _model_facts(subject: Subject, readings: Readings) -> ModelFacts:
+    return ModelFacts(
+        path=subject.path,
+        format=subject.format,
+        sha256=subject.sha256,
+        parameters=readings.parameters,
+        remarks=subject.remarks,
+    )
+
+
+def _sample_facts(sample: Sample, readings: Readings) -> SampleFacts:
+    return SampleFacts(
+        source=sample.source,
+        samples=sample.samples,
+        loss=sample.loss_name,
+        loss_value=readings.loss,
+        mode=readings.mode,
+        remarks=sample.remarks,
+    )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Take no notice."""

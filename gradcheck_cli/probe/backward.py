@@ -1,0 +1,99 @@
+"""One instrumented backward pass: the gradient's norm at both sides of every operation on the tape.
+
+Hooks stand on the autograd nodes, so in-place and functional operations are seen alike; parameter gradients are captured,
+never accumulated, so the user's ``.grad`` is not touched, and they are bit-identical to an uninstrumented run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gradcheck_cli.probe.statistics import square_sum
+from gradcheck_cli.probe.tape import Edge, Tape
+
+Gradients = Mapping[str, "torch.Tensor | None"]
+
+
+@dataclass
+class BackwardReading:
+    """Squared L2 norms of gradients for each operation of a tape, of one backward pass."""
+
+    out: list[float]
+    """At the operation's outputs; of rearrangements, that of what they rearrange."""
+    incoming: list[float]
+    """At its differentiable, data-dependent inputs, all together; 0 where it has none."""
+    parameters: Gradients
+    """The captured gradients; None where the outputs do not depend on a parameter."""
+
+
+def backward(
+    tape: Tape,
+    roots: Sequence[torch.Tensor],
+    cotangents: Sequence[torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
+    *,
+    retain_graph: bool,
+) -> BackwardReading:
+    """Back-propagate `cotangents` from `roots`, reading every operation of `tape` on the way."""
+    out = [0.0] * len(tape.operations)
+    incoming = [0.0] * len(tape.operations)
+    shared: list[tuple[int, int]] = []
+    handles = []
+    for index, operation in enumerate(tape.operations):
+        if operation.isometric:
+            continue
+        slots = []
+        for edge, slot in zip(operation.inputs, operation.slots, strict=True):
+            source = _sole_source(tape, edge)
+            if source is None:
+                slots.append(slot)
+            else:
+                shared.append((index, source))
+        handles.append(operation.node.register_hook(_reader(index, slots, out, incoming)))
+    try:
+        gradients = torch.autograd.grad(
+            list(roots), list(parameters.values()), list(cotangents), retain_graph=retain_graph, allow_unused=True
+        )
+    finally:
+        for handle in handles:
+            handle.remove()
+    for index, source in shared:
+        incoming[index] += out[source]
+    _fill_rearrangements(tape, out, incoming)
+    return BackwardReading(out, incoming, dict(zip(parameters, gradients, strict=True)))
+
+
+def _reader(index: int, slots: list[int], out: list[float], incoming: list[float]) -> Callable[[Any, Any], None]:
+    def read(inputs: tuple[torch.Tensor | None, ...], outputs: tuple[torch.Tensor | None, ...]) -> None:
+        for gradient in outputs:
+            if gradient is not None:
+                out[index] += square_sum(gradient)
+        for slot in slots:
+            gradient = inputs[slot]
+            if gradient is not None:
+                incoming[index] += square_sum(gradient)
+
+    return read
+
+
+def _sole_source(tape: Tape, edge: Edge) -> int | None:
+    """The operation whose output gradient is this edge's gradient too, because nobody else reads it; None otherwise."""
+    while True:
+        operation = tape.operations[edge[0]]
+        if operation.consumers != 1:
+            return None
+        if not operation.isometric:
+            return edge[0] if len(operation.node._input_metadata) == 1 else None
+        if len(operation.inputs) != 1:
+            return None
+        edge = operation.inputs[0]
+
+
+def _fill_rearrangements(tape: Tape, out: list[float], incoming: list[float]) -> None:
+    for index, operation in enumerate(tape.operations):
+        if operation.isometric and operation.inputs:
+            out[index] = incoming[index] = out[tape.source((index, 0))[0]]

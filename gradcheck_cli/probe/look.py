@@ -1,0 +1,76 @@
+"""The whole probe as one sentence: measure every batch, look twice where something is suspicious, hand out readings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradcheck_cli import records
+from gradcheck_cli.probe import second_looks
+from gradcheck_cli.probe.batch import Subject, measure, prepare
+from gradcheck_cli.probe.finish import finished
+from gradcheck_cli.probe.restore import set_mode, untouched
+from gradcheck_cli.probe.totals import Totals
+from gradcheck_cli.readings import Readings
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, steps done, steps in all)."""
+
+
+def look(
+    subject: records.Subject,
+    sample: records.Sample,
+    *,
+    mode: str = "train",
+    lr: float | None = None,
+    optimizer: str = "sgd",
+    seed: int = 0,
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> Readings:
+    """Measure a model on a sample.
+
+    The model comes out as it went in: parameters, buffers, modes, hooks, gradients, random state.
+
+    Raises:
+        NotCompleted: the model's own forward or backward pass failed.
+    """
+    module = subject.module
+    with untouched(module), np.errstate(over="ignore", invalid="ignore"):
+        unfrozen = _unfreeze_if_all_frozen(module)
+        set_mode(module, mode)
+        model = prepare(module, seed)
+        totals, second = _measure_batches(model, sample, progress)
+    return finished(
+        model, totals, second, mode=mode, lr=lr, optimizer=optimizer, loss_name=sample.loss_name, unfrozen=unfrozen
+    )
+
+
+def _measure_batches(
+    model: Subject, sample: records.Sample, progress: Progress
+) -> tuple[Totals, second_looks.SecondLooks]:
+    steps = len(sample.batches) + 1
+    totals = Totals()
+    second = second_looks.SecondLooks()
+    for number, batch in enumerate(sample.batches):
+        progress("measuring", number, steps)
+        found, run = measure(model, batch, sample.loss)
+        totals.merge(found)
+        if number == 0:
+            progress("looking twice", number, steps)
+            second = second_looks.take(model, batch, found, run)
+        del run
+    progress("measured", steps, steps)
+    return totals, second
+
+
+def _unfreeze_if_all_frozen(module: torch.nn.Module) -> bool:
+    """A model saved for inference has nothing to train; it is then measured as if all of it were."""
+    floating: list[Any] = [p for p in module.parameters() if p.is_floating_point()]
+    if not floating or any(parameter.requires_grad for parameter in floating):
+        return False
+    for parameter in floating:
+        parameter.requires_grad_(True)
+    return True

@@ -1,0 +1,136 @@
+"""Which module runs when: while a model runs, scopes tell which module path every operation of the tape belongs to.
+
+A scope is one call of one module. It notes the range of autograd sequence numbers that its operations got, so that owners
+are found afterwards, on the tape, without touching any operation while it runs. Modules report by global forward hooks
+(full backward hooks would break in-place operations); an exported program is interpreted node by node and reports from
+each node's `nn_module_stack`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from gradcheck_cli.probe.statistics import SquareSum, count_nonfinite, square_sum
+from gradcheck_cli.records import Batch
+from gradcheck_cli.tensors import leaves
+
+WHOLE = "(model)"
+"""Path of a model that is a single layer."""
+
+UNREGISTERED = "<unregistered>"
+"""Path prefix of a module that runs but is not part of the model's tree: an optimiser never sees its parameters."""
+
+
+@dataclass
+class Scope:
+    """One call of one module."""
+
+    path: str
+    kind: str
+    """Class name of the module."""
+    leaf: bool
+    """No child modules."""
+    parent: int
+    """Index of the calling scope, -1 at the top."""
+    first: int
+    """Sequence number that the first operation in it gets."""
+    end: int = -1
+    """Sequence number of the first operation after it; -1 while it runs, or if its forward raised."""
+    outputs: list[tuple[Any, int]] = field(default_factory=list)
+    """The autograd nodes, with output numbers, of the floating tensors that it returned."""
+    values: SquareSum | None = None
+    """Of the returned floating tensors."""
+    nonfinite: int = 0
+    nonfinite_input: bool = False
+    """True if a floating argument already held NaN or infinity; looked at only where the output does."""
+
+
+class Scopes:
+    """All calls of one forward pass, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.calls: list[Scope] = []
+        self._open: list[int] = []
+        self.busy = False
+        """True while an output is measured: what runs then is not the model's."""
+
+    def enter(self, path: str, kind: str, *, leaf: bool) -> None:
+        """A module begins to run."""
+        parent = self._open[-1] if self._open else -1
+        self._open.append(len(self.calls))
+        self.calls.append(Scope(path, kind, leaf, parent, torch.autograd._get_sequence_nr()))
+
+    def leave(self, output: Any, inputs: Any = ()) -> None:
+        """The module that began last ends; `output` is what it returned (None if it raised)."""
+        self.busy = True
+        scope = self.calls[self._open.pop()]
+        scope.end = torch.autograd._get_sequence_nr()
+        for tensor in (output,) if isinstance(output, torch.Tensor) else leaves(output):
+            if not tensor.is_floating_point():
+                continue
+            if tensor.grad_fn is not None:
+                scope.outputs.append((tensor.grad_fn, tensor.output_nr))
+            if scope.leaf:
+                self._measure(scope, tensor, inputs)
+        self.busy = False
+
+    def _measure(self, scope: Scope, tensor: torch.Tensor, inputs: Any) -> None:
+        total = square_sum(tensor.detach())
+        scope.values = scope.values or SquareSum()
+        scope.values.add(total, tensor.numel())
+        if total - total != 0.0:  # NaN or infinite
+            scope.nonfinite += count_nonfinite(tensor)
+            scope.nonfinite_input |= any(
+                other.is_floating_point() and count_nonfinite(other) > 0 for other in leaves(inputs)
+            )
+
+    def current(self) -> int:
+        """Index of the innermost module call that is running; -1 outside all."""
+        return self._open[-1] if self._open else -1
+
+
+def root_path(module: nn.Module) -> str:
+    """Path of the model itself: empty, but ``(model)`` where it is one layer and so needs a name."""
+    children = [name for name in module._modules if not name.startswith("_guards")]
+    return "" if children else WHOLE
+
+
+def paths_of(module: nn.Module) -> dict[int, str]:
+    """Map id(module) → its first path, for every module of the tree."""
+    paths: dict[int, str] = {id(module): root_path(module)}
+    for path, child in module.named_modules():
+        paths.setdefault(id(child), path)
+    return paths
+
+
+@contextmanager
+def recorded(module: nn.Module) -> Iterator[tuple[Scopes, Callable[[Batch], Any]]]:
+    """Give `(scopes, run)`: `run(batch)` calls the model and fills `scopes`. Hooks are gone afterwards, whatever happens."""
+    scopes = Scopes()
+    if isinstance(module, torch.fx.GraphModule):
+        from gradcheck_cli.probe.exported import run_graph
+
+        yield scopes, lambda batch: run_graph(module, batch, scopes)
+        return
+    paths = paths_of(module)
+
+    def before(child: nn.Module, _inputs: Any) -> None:
+        path = paths.get(id(child))
+        scopes.enter(UNREGISTERED if path is None else path, type(child).__name__, leaf=not child._modules)
+
+    def after(_child: nn.Module, inputs: Any, output: Any) -> None:
+        scopes.leave(output, inputs)
+
+    handles = (register_module_forward_pre_hook(before), register_module_forward_hook(after, always_call=True))
+    try:
+        yield scopes, lambda batch: module(*batch.args, **batch.kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()

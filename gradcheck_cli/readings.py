@@ -1,0 +1,192 @@
+"""What the probe measured, as frozen records without tensors: the only thing that rules and judge ever see.
+
+Everything here is a finished number; the sums that they come from are merged over batches in the probe. Symbols are those
+of the method: T transmission, U learning signal, v the ±1 cotangent on the outputs, y a layer's output, W its weights.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Role(str, enum.Enum):
+    """Why something is a layer."""
+
+    PARAMETRIC = "parametric"
+    """A module that owns parameters."""
+    ACTIVATION = "activation"
+    OPERATION = "operation"
+    """Neither, but the backward signal changes at it."""
+
+
+class ParameterReading(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter tensor, under the name that its layer gives it."""
+
+    name: str
+    shape: tuple[int, ...]
+    trainable: bool
+    tied_to: str | None = None
+    """The name under which the same tensor is read, where that is another."""
+    reached: bool = True
+    """False if the outputs do not depend on it."""
+    norm: float = 0.0
+    """‖W‖."""
+    largest: float = 0.0
+    """max |W|."""
+    nonfinite: int = 0
+    """Elements that are NaN or infinite."""
+    signal: float | None = None
+    """U = ‖∂(v·out)/∂W‖ / ‖v‖; exactly 0.0 only if every one of several independent cotangents gave zero."""
+    loss_gradient: float | None = None
+    """‖∂L/∂W‖, root mean square over batches; None without a loss."""
+    loss_gradient_nonfinite: int = 0
+    signal_nonfinite: int = 0
+    opened_signal: float | None = None
+    """U again, on a copy in which the shut gates stand open; None where no gate was tried."""
+
+    @property
+    def matrix(self) -> bool:
+        """True for weights with at least two axes longer than one; False for biases, gains and scalars."""
+        return sum(size > 1 for size in self.shape) >= 2
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        total = 1
+        for size in self.shape:
+            total *= size
+        return total
+
+
+class UnitReading(msgspec.Struct, frozen=True, kw_only=True):
+    """The units of one activation."""
+
+    units: int
+    """C."""
+    seen: int
+    """Samples × positions seen of each unit."""
+    samples: int
+    """Samples alone: positions of one sample are not independent."""
+    dead: tuple[int, ...] = ()
+    """Indices of units flat on everything seen."""
+    saturated: tuple[int, ...] = ()
+    """Indices of units with a slope below 1 % of the maximum on nearly everything seen."""
+    bounded: bool = False
+    always_on: int = 0
+    """Units that were on the steep side on everything seen; with the dead ones, those that tell no sample from another."""
+
+
+class TimeReading(msgspec.Struct, frozen=True, kw_only=True):
+    """The gradient of a recurrent layer's hidden state, asked for at the last step only."""
+
+    steps: int
+    reach: float
+    """‖gradient at the first step‖ / ‖gradient one step before the last‖."""
+    gain: float
+    """Geometric mean per step."""
+    heard: int
+    """How many steps back the gradient stays above a thousandth of what it was."""
+    largest: float
+    """Largest ‖gradient at a step‖ / ‖gradient one step before the last‖."""
+
+
+class LayerReading(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer, over all batches."""
+
+    name: str
+    kind: str
+    role: Role
+    parameters: tuple[ParameterReading, ...] = ()
+    upstream: tuple[str, ...] = ()
+    """Names of the layers that its inputs come from, nothing in between."""
+    producer: str | None = None
+    """Of an activation: the layer with parameters whose units these are."""
+    called: bool = True
+    """Its module ran."""
+    reached: bool = True
+    """The outputs depend on it."""
+    calls: int = 1
+    """Calls per forward pass."""
+    transmission: float | None = None
+    """T at its output; None where it is not on the tape."""
+    incoming: float | None = None
+    """‖∂(v·out)/∂x‖ / ‖v‖ over its differentiable inputs x; None for a first layer."""
+    output_rms: float | None = None
+    """Root mean square of its output values; None where its module did not run as one."""
+    nonfinite: int = 0
+    """Output elements that are NaN or infinite."""
+    nonfinite_input: bool = False
+    """Its input held NaN or infinity already."""
+    units: UnitReading | None = None
+    multiplied: bool = False
+    """Of an activation: its output multiplies another path (a gate in the sense of LSTM, GLU, squeeze-excite)."""
+    final: bool = False
+    """Nothing but rearrangements between it and the model's output."""
+    opened_transmission: float | None = None
+    """T again, on a copy in which the shut gates stand open; None where no gate was tried."""
+    time: TimeReading | None = None
+
+    @property
+    def gain(self) -> float | None:
+        """‖gradient at its input‖ / ‖gradient at its output‖."""
+        if self.incoming is None or not self.transmission:
+            return None
+        return self.incoming / self.transmission
+
+    @property
+    def trainable(self) -> bool:
+        """True if any of its parameters takes part in training."""
+        return any(parameter.trainable for parameter in self.parameters)
+
+    @property
+    def weights(self) -> tuple[ParameterReading, ...]:
+        """Its trainable matrices."""
+        return tuple(p for p in self.parameters if p.trainable and p.matrix)
+
+
+class CutReading(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation at which the path to the loss ends, found by a second forward pass."""
+
+    operation: str
+    """``detach``, ``argmax``, ``no_grad`` …"""
+    where: str
+    """Path of the module that it runs in; empty for the model itself."""
+    leaf: bool
+    """That module does nothing else: it has no children and no parameters."""
+    behind: tuple[str, ...]
+    """Layers that lose their path here, nearest first."""
+
+
+class Readings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was measured of one model on one sample."""
+
+    layers: tuple[LayerReading, ...]
+    """In forward order; layers that never ran stand at their place of registration, at the end."""
+    cuts: tuple[CutReading, ...] = ()
+    gates: tuple[str, ...] = ()
+    """Parameters that are zero or tiny, shut a path, and were opened for a second look."""
+    first_nonfinite: tuple[str, str] | None = None
+    """(call, path of the module it runs in) that first makes NaN or infinity out of finite values."""
+    unregistered: int = 0
+    """Parameters that run but belong to no registered module: an optimiser never sees them."""
+    output_connected: bool = True
+    """The model's output depends on at least one trainable parameter."""
+    output_rms: float | None = None
+    output_nonfinite: int = 0
+    parameters: int = 0
+    """P, tied ones once."""
+    samples: int = 0
+    batches: int = 0
+    mode: str = "train"
+    dtype: str = "float32"
+    loss_name: str = "none"
+    loss: float | None = None
+    """Mean over batches."""
+    lr: float | None = None
+    optimizer: str = "sgd"
+    unfrozen: bool = False
+    """All parameters came frozen and were measured as if they were not."""
+    not_measured: tuple[tuple[str, str], ...] = ()
+    """(what, why)."""

@@ -1,0 +1,1 @@
+"""A diagnosis made visible: one module a format, joined in `interface`. Judges nothing, measures nothing."""

@@ -1,0 +1,67 @@
+"""The rulebook: every rule there is, by code. Imports no torch, so that `gradcheck explain` answers at once."""
+
+from __future__ import annotations
+
+from gradcheck_cli.rules.dead.cut_path import CutPath
+from gradcheck_cli.rules.dead.silent_units import SilentUnits
+from gradcheck_cli.rules.dead.unused import Unused
+from gradcheck_cli.rules.dead.zero_gradient import ZeroGradient
+from gradcheck_cli.rules.exploding.burst import Burst
+from gradcheck_cli.rules.exploding.depth_growth import DepthGrowth
+from gradcheck_cli.rules.exploding.long_step import LongStep
+from gradcheck_cli.rules.exploding.nonfinite_gradients import NonfiniteGradients
+from gradcheck_cli.rules.exploding.nonfinite_loss import NonfiniteLoss
+from gradcheck_cli.rules.exploding.nonfinite_values import NonfiniteValues
+from gradcheck_cli.rules.exploding.nonfinite_weights import NonfiniteWeights
+from gradcheck_cli.rules.exploding.time_growth import TimeGrowth
+from gradcheck_cli.rules.interface import Rule
+from gradcheck_cli.rules.notes.behind_dead import BehindDead
+from gradcheck_cli.rules.notes.converged import Converged
+from gradcheck_cli.rules.notes.few_samples import FewSamples
+from gradcheck_cli.rules.notes.frozen import Frozen
+from gradcheck_cli.rules.notes.gated import Gated
+from gradcheck_cli.rules.notes.not_reached import NotReached
+from gradcheck_cli.rules.notes.partly_dead import PartlyDead
+from gradcheck_cli.rules.notes.partly_saturated import PartlySaturated
+from gradcheck_cli.rules.notes.tied import Tied
+from gradcheck_cli.rules.notes.undone_scale import UndoneScale
+from gradcheck_cli.rules.notes.zero_bias import ZeroBias
+from gradcheck_cli.rules.vanishing.bottleneck import Bottleneck
+from gradcheck_cli.rules.vanishing.depth_decay import DepthDecay
+from gradcheck_cli.rules.vanishing.saturated import SaturatedUnits
+from gradcheck_cli.rules.vanishing.time_decay import TimeDecay
+from gradcheck_cli.rules.vanishing.underflow import Underflow
+from gradcheck_cli.rules.vanishing.weights_gone import WeightsGone
+
+RULES: tuple[Rule, ...] = (
+    DepthDecay(),
+    Bottleneck(),
+    SaturatedUnits(),
+    TimeDecay(),
+    Underflow(),
+    WeightsGone(),
+    DepthGrowth(),
+    Burst(),
+    TimeGrowth(),
+    NonfiniteWeights(),
+    NonfiniteValues(),
+    NonfiniteGradients(),
+    NonfiniteLoss(),
+    LongStep(),
+    SilentUnits(),
+    CutPath(),
+    Unused(),
+    ZeroGradient(),
+    Frozen(),
+    Gated(),
+    Converged(),
+    Tied(),
+    ZeroBias(),
+    PartlyDead(),
+    FewSamples(),
+    NotReached(),
+    BehindDead(),
+    PartlySaturated(),
+    UndoneScale(),
+)
+"""In the order of their codes; the judge runs all of them."""

@@ -1,0 +1,71 @@
+"""The layer is never used in forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradcheck_cli.records import Verdict
+from gradcheck_cli.readings import LayerReading
+from gradcheck_cli.rules.interface import Hit
+from gradcheck_cli.rules.view import View
+
+
+class Unused:
+    """The layer is part of the model, trainable, and never used in the forward pass; or it is used and not part of the model.
+
+    What it measures. Which modules ran, and which parameters were read. Layers of which siblings of the same class in the same
+    container ran (experts, stochastic depth), embeddings for optional inputs, and layers without a weight matrix are not judged:
+    another sample may reach them (note GC909).
+
+    Why it matters. An unused layer never learns, and distributed training stops at it. A module that was never registered (kept
+    in a plain list, made in forward) is never seen by the optimiser.
+
+    Remedy. Call it in forward or remove it; keep modules in nn.ModuleList and assign them in __init__.
+
+    Source. PyTorch's notes on DistributedDataParallel (find_unused_parameters); the method's symptom 'cut paths'.
+    """
+
+    code: ClassVar[str] = "GC303"
+    name: ClassVar[str] = "unused"
+    verdict: ClassVar[Verdict] = Verdict.DEAD
+
+    def check(self, view: View) -> Iterator[Hit]:
+        """Hit layers that never ran and have no excuse, and modules that run unregistered."""
+        if view.readings.unregistered:
+            yield Hit(
+                layer="<unregistered>",
+                culprit=True,
+                confidence=0.9,
+                message=f"{view.readings.unregistered} parameters run but belong to no registered module",
+                evidence={"cause": "cut", "operation": "unregistered"},
+            )
+        for layer in view.parametric:
+            if unused(view, layer):
+                yield Hit(
+                    layer=layer.name,
+                    culprit=True,
+                    confidence=0.8,
+                    message="is never used in the forward pass",
+                    evidence={"cause": "cut", "operation": "unused"},
+                )
+
+
+def unused(view: View, layer: LayerReading) -> bool:
+    """Never ran, none of its parameters was read, and nothing suggests that another sample would reach it."""
+    if layer.called or layer.reached or not layer.weights or any(p.reached for p in layer.parameters):
+        return False
+    return "Embedding" not in layer.kind and not _sibling_ran(view, layer)
+
+
+def _sibling_ran(view: View, layer: LayerReading) -> bool:
+    """Another element of the same list of modules ran: ``experts.3.fc1`` beside ``experts.0.fc1``."""
+    parts = layer.name.split(".")
+    for place, part in enumerate(parts):
+        if part.isdigit():
+            for other in view.parametric:
+                theirs = other.name.split(".")
+                same = theirs[:place] == parts[:place] and theirs[place + 1 :] == parts[place + 1 :]
+                if other.called and same and len(theirs) == len(parts) and theirs[place].isdigit():
+                    return True
+    return False

@@ -1,0 +1,102 @@
+"""The gradient of a weight matrix is exactly zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradcheck_cli.records import Verdict
+from gradcheck_cli.readings import LayerReading, ParameterReading
+from gradcheck_cli.rules.interface import Hit
+from gradcheck_cli.rules.view import View
+from gradcheck_cli.rules.wording import listing
+
+
+class ZeroGradient:
+    """The layer is on a path to the output, and yet the gradient of its weight matrix is exactly zero.
+
+    What it measures. ∂(v·out)/∂W for several independent random questions v; a zero counts only if all of them give it. Zeros
+    behind a gate that opens by itself (zero-initialised branch or head, LoRA's B, LayerScale), rows that no token touched, and
+    zeros that are float32 underflow are told apart.
+
+    Why it matters. The weights cannot move: two zero factors in series (all-zero initialisation, LoRA with A = B = 0), a rounding
+    step, or a dead layer behind or in front.
+
+    Remedy. Initialise at most one of two factors with zero; a straight-through estimator for rounding.
+
+    Source. The method's symptom 'cut paths'; Hu et al. 2021 (LoRA) for why exactly one factor is zero.
+    """
+
+    code: ClassVar[str] = "GC304"
+    name: ClassVar[str] = "zero-gradient"
+    verdict: ClassVar[Verdict] = Verdict.DEAD
+
+    def check(self, view: View) -> Iterator[Hit]:
+        """Hit layers all of whose matrices have a zero gradient; behind or in front of dead units they are victims."""
+        if not view.finite:
+            return
+        stops: dict[str, int] = {}
+        for layer in view.parametric:
+            weights = [w for w in layer.weights if w.reached and w.signal is not None]
+            if not weights or any(w.signal for w in weights) or any(_opens(w) for w in weights):
+                continue
+            if layer.transmission == 0.0 and view.heard[layer.name]:
+                continue  # underflow: a matter of depth
+            guilty = view.blockers.get(layer.name) or dead_in_front(view, layer) or zeros_in_front(view, layer)
+            stopped = layer.transmission == 0.0 and not guilty
+            if stopped:
+                guilty = first_stop(view, layer)
+                stops.update({name: stops.get(name, 0) + 1 for name in guilty})
+            if layer.name in guilty:
+                guilty = ()
+            because = f", because of {listing(list(guilty))}" if guilty else ""
+            zero = [w.name for w in weights if not w.norm]
+            yield Hit(
+                layer=layer.name,
+                culprit=not guilty,
+                because_of=tuple(guilty),
+                message=f"the gradient of {listing([w.name for w in weights])} is exactly zero{because}",
+                evidence={"parameters": [w.name for w in weights], "zero_weights": zero, "cause": "cut", "operation": "zero"},
+            )
+        for name, count in stops.items():
+            yield Hit(
+                layer=name,
+                culprit=True,
+                message=f"lets nothing through: the gradient at its input is exactly zero, and {count} layers in front of it "
+                "get none",
+                evidence={"operation": view.layers[name].kind.lower(), "victims": count, "cause": "cut"},
+            )
+
+
+def _opens(weight: ParameterReading) -> bool:
+    return weight.opened_signal is not None and weight.opened_signal > 0.0
+
+
+def dead_in_front(view: View, layer: LayerReading) -> tuple[str, ...]:
+    """Stages in front whose units are all dead, where they are all that the layer sees."""
+    if layer.name not in view.behind_constant:
+        return ()
+    walls = [name for name, share in view.silent_units.items() if share == 1.0 and name in view.ancestors[layer.name]]
+    return tuple(dict.fromkeys(view.stage(view.layers[name]) for name in walls))
+
+
+def zeros_in_front(view: View, layer: LayerReading) -> tuple[str, ...]:
+    """Stages in front that hand out nothing but zeros, where they are all that the layer sees."""
+    sources = [view.layers[name] for name in layer.upstream]
+    if not sources or any(source.output_rms != 0.0 for source in sources):
+        return ()
+    return tuple(dict.fromkeys(view.stage(source) for source in sources))
+
+
+def first_stop(view: View, layer: LayerReading) -> tuple[str, ...]:
+    """The nearest layer behind it that hears the output, but lets nothing through."""
+    current = [layer.name]
+    seen = set(current)
+    while current:
+        following = [name for name in dict.fromkeys(n for c in current for n in view.downstream[c]) if name not in seen]
+        stops = [view.stage(view.layers[name]) for name in following if view.layers[name].transmission]
+        if stops:
+            return tuple(dict.fromkeys(stops))
+        seen.update(following)
+        current = following
+    return ()

@@ -1,0 +1,31 @@
+"""The loss asks for nothing any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradcheck_cli.records import Verdict
+from gradcheck_cli.rules.interface import Hit
+from gradcheck_cli.rules.view import View
+
+
+class Converged:
+    """The loss gradients are tiny relative to the weights while the loss-free signal is healthy: the model has learned its sample.
+
+    Source. The method's look-alikes: transmission is loss-free.
+    """
+
+    code: ClassVar[str] = "GC903"
+    name: ClassVar[str] = "converged"
+    verdict: ClassVar[Verdict] = Verdict.HEALTHY
+
+    def check(self, view: View) -> Iterator[Hit]:
+        """Note the layers concerned."""
+        if view.readings.loss is None or not view.finite:
+            return
+        for layer in view.parametric:
+            judged = [w for w in layer.weights if w.loss_gradient is not None and w.norm and w.signal]
+            if judged and all((w.loss_gradient or 0.0) < view.thresholds.converged * w.norm for w in judged):
+                if (layer.transmission or 0.0) > view.thresholds.bottleneck:
+                    yield Hit(layer=layer.name, message="converged: the loss hardly asks it to move, though it hears well")

@@ -1,0 +1,27 @@
+"""The layer is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradcheck_cli.records import Verdict
+from gradcheck_cli.rules.interface import Hit
+from gradcheck_cli.rules.view import View
+
+
+class Frozen:
+    """All parameters of this layer have `requires_grad=False`: it is not meant to learn, and gets no verdict.
+
+    Source. The method's look-alikes.
+    """
+
+    code: ClassVar[str] = "GC901"
+    name: ClassVar[str] = "frozen"
+    verdict: ClassVar[Verdict] = Verdict.HEALTHY
+
+    def check(self, view: View) -> Iterator[Hit]:
+        """Note the layers concerned."""
+        for layer in view.parametric:
+            if layer.parameters and not layer.trainable:
+                yield Hit(layer=layer.name, message="frozen: requires_grad is False")

@@ -1,0 +1,37 @@
+"""A small, or large, transmission that the size of the values undoes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradcheck_cli.records import Verdict
+from gradcheck_cli.rules.interface import Hit
+from gradcheck_cli.rules.view import View
+from gradcheck_cli.rules.wording import number
+
+
+class UndoneScale:
+    """The transmission alone would look ill, but the layer's values are as large as it is small (or the other way round): a scale
+    that its neighbours undo.
+
+    Source. The method's look-alikes: attenuation that linear algebra undoes.
+    """
+
+    code: ClassVar[str] = "GC912"
+    name: ClassVar[str] = "undone-scale"
+    verdict: ClassVar[Verdict] = Verdict.HEALTHY
+
+    def check(self, view: View) -> Iterator[Hit]:
+        """Note the layers concerned."""
+        limits = view.thresholds
+        for layer in view.readings.layers:
+            t = layer.transmission
+            if not t or not view.finite:
+                continue
+            if t < limits.vanishing < view.faint(layer) or view.loud(layer) < limits.burst < limits.exploding < t:
+                yield Hit(
+                    layer=layer.name,
+                    message=f"T is {number(t)}, undone by values of size {number(layer.output_rms or 0.0)}",
+                    evidence={"transmission": t, "output_rms": layer.output_rms or 0.0},
+                )

@@ -1,0 +1,36 @@
+"""A bias has no influence on the output, by structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradcheck_cli.records import Verdict
+from gradcheck_cli.rules.interface import Hit
+from gradcheck_cli.rules.view import View
+from gradcheck_cli.rules.wording import listing
+
+
+class ZeroBias:
+    """The gradient of a bias, or of another vector, is zero, or rounding noise, while the layer's weights hear the output well: a
+    bias in front of a normalisation layer, an attention key's bias, a bias that every class shares.
+
+    Source. The method's look-alikes: structural zeros.
+    """
+
+    code: ClassVar[str] = "GC906"
+    name: ClassVar[str] = "zero-bias"
+    verdict: ClassVar[Verdict] = Verdict.HEALTHY
+
+    def check(self, view: View) -> Iterator[Hit]:
+        """Note the layers concerned."""
+        for layer in view.parametric:
+            weights = [w.signal for w in layer.weights if w.signal]
+            vectors = [p for p in layer.parameters if p.trainable and not p.matrix and p.signal is not None]
+            quiet = [p.name for p in vectors if weights and (p.signal or 0.0) < 1e-5 * min(weights)]
+            if quiet:
+                yield Hit(
+                    layer=layer.name,
+                    message=f"{listing(quiet)} has no influence, by structure",
+                    evidence={"parameters": quiet},
+                )

@@ -1,0 +1,54 @@
+"""Most units of a bounded activation sit where its slope is near 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradcheck_cli.records import Verdict
+from gradcheck_cli.rules.interface import Hit
+from gradcheck_cli.rules.view import View
+
+
+class SaturatedUnits:
+    """Most units of a bounded activation (sigmoid, tanh, softmax) sit where its slope is near 0.
+
+    What it measures. For each unit the share of samples and positions on which the slope is below 1 % of its maximum; the unit
+    is saturated if that is nearly all of them (95 %), the layer ill if half of its units are. Gates (an output that multiplies
+    another path: LSTM, GLU, squeeze-excite) and the model's last activation are not judged: there saturation is a decision.
+
+    Why it matters. The units still answer, but hundreds of times too weakly; weights in front of them hardly move.
+
+    Remedy. Smaller weights in front (Xavier), normalised inputs, normalisation before the activation, ReLU in place of sigmoid.
+
+    Source. Glorot & Bengio 2010.
+    """
+
+    code: ClassVar[str] = "GC103"
+    name: ClassVar[str] = "saturated-units"
+    verdict: ClassVar[Verdict] = Verdict.VANISHING
+
+    def check(self, view: View) -> Iterator[Hit]:
+        """Hit the layer whose units these are."""
+        for layer in view.readings.layers:
+            units = layer.units
+            if units is None or not units.bounded or layer.multiplied or layer.final or not units.units or not view.finite:
+                continue
+            share = len(units.saturated) / units.units
+            if share < view.thresholds.saturated_share or units.seen < view.thresholds.evidence:
+                continue
+            yield Hit(
+                layer=view.stage(layer),
+                culprit=True,
+                confidence=min(1.0, 0.5 + share / 2),
+                message=f"{len(units.saturated)} of {units.units} units are saturated: {layer.kind} {layer.name} has a slope "
+                f"below 1 % of its maximum on at least 95 % of {units.seen} values each",
+                evidence={
+                    "saturated": share,
+                    "units": list(units.saturated[:100]),
+                    "seen": units.seen,
+                    "cause": "saturation",
+                    "activation": layer.kind,
+                    "activation_layer": layer.name,
+                },
+            )

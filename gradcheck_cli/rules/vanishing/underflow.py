@@ -1,0 +1,47 @@
+"""Gradients underflow the dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from gradcheck_cli.records import Verdict
+from gradcheck_cli.rules.interface import Hit
+from gradcheck_cli.rules.view import View
+from gradcheck_cli.rules.wording import number
+
+
+class Underflow:
+    """Gradients underflow the dtype that they are stored in: they vanish only because of it.
+
+    What it measures. For a float16 model, the root mean square of the elements of ∂L/∂W against float16's smallest number, 6e-8.
+
+    Why it matters. Such elements are stored as 0 and the weights never move, although the mathematics is healthy.
+
+    Remedy. Loss scaling, bfloat16, or float32 master weights.
+
+    Source. Micikevicius et al. 2018, Mixed Precision Training.
+    """
+
+    code: ClassVar[str] = "GC105"
+    name: ClassVar[str] = "underflow"
+    verdict: ClassVar[Verdict] = Verdict.VANISHING
+
+    def check(self, view: View) -> Iterator[Hit]:
+        """Hit float16 layers whose loss gradients are too small to be stored."""
+        if view.readings.dtype != "float16":
+            return
+        for layer in view.parametric:
+            for weight in layer.weights:
+                gradient = weight.loss_gradient
+                if gradient is None or gradient / weight.size**0.5 >= view.thresholds.half_underflow or not weight.signal:
+                    continue
+                yield Hit(
+                    layer=layer.name,
+                    culprit=True,
+                    confidence=0.9,
+                    message=f"the gradient of {weight.name} is {number(gradient / weight.size**0.5)} per element, below what "
+                    "float16 can store",
+                    evidence={"rms": gradient / weight.size**0.5, "dtype": "float16", "cause": "dtype"},
+                )
+                break

@@ -1,0 +1,199 @@
+"""The readings as rules look at them: a graph of layers, with what several rules need computed once.
+
+All of it is arithmetic on names and numbers; no tensors, no thresholds hidden in here.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+from gradcheck_cli.config import Thresholds
+from gradcheck_cli.readings import LayerReading, Readings, Role
+
+
+SMALL, LARGE = 0.1, 10.0
+"""Values of a layer are of ordinary size between these, and then only T counts."""
+
+_BOUNDED_ENDS = ("Softmax", "Sigmoid", "Tanh", "LogSoftmax", "Hardsigmoid")
+
+
+class View:
+    """One model's readings, its layer graph and the thresholds."""
+
+    def __init__(self, readings: Readings, thresholds: Thresholds) -> None:
+        self.readings = readings
+        self.thresholds = thresholds
+        self.layers = {layer.name: layer for layer in readings.layers}
+
+    # ------------------------------------------------------------------------------------------------ the layer graph
+
+    @cached_property
+    def downstream(self) -> dict[str, list[str]]:
+        """Layer → the layers that read it, in forward order."""
+        readers: dict[str, list[str]] = {name: [] for name in self.layers}
+        for layer in self.readings.layers:
+            for source in layer.upstream:
+                if source in readers:
+                    readers[source].append(layer.name)
+        return readers
+
+    @cached_property
+    def ancestors(self) -> dict[str, frozenset[str]]:
+        """Layer → all layers that its input depends on, through any number of others."""
+        return {name: _closure(name, {n: layer.upstream for n, layer in self.layers.items()}) for name in self.layers}
+
+    @cached_property
+    def descendants(self) -> dict[str, frozenset[str]]:
+        """Layer → all layers that depend on it."""
+        return {name: _closure(name, self.downstream) for name in self.layers}
+
+    @cached_property
+    def parametric(self) -> list[LayerReading]:
+        """Layers that own parameters, in forward order."""
+        return [layer for layer in self.readings.layers if layer.role is Role.PARAMETRIC]
+
+    def stage(self, layer: LayerReading) -> str:
+        """The layer that answers for a change of the signal: an activation's units belong to its producer."""
+        return layer.producer or layer.name if layer.role is Role.ACTIVATION else layer.name
+
+    # --------------------------------------------------------------------------------------------------- how loud, how dead
+
+    @cached_property
+    def question(self) -> float:
+        """How loud the question still is behind a bounded activation that ends the model (softmax, sigmoid).
+
+        Its slope belongs to the loss, whose logarithm undoes it; so transmissions are taken relative to what passes it.
+        """
+        ends = [layer for layer in self.readings.layers if layer.final and layer.gain and layer.kind in _BOUNDED_ENDS]
+        return min([1.0, *(layer.gain for layer in ends if layer.gain)])
+
+    def faint(self, layer: LayerReading) -> float:
+        """The larger of T and T·rms(y)/10: how loud the output is heard by changes of y, absolute or relative to its size.
+
+        A layer of large values is heard through them (×1000 then ÷1000 undo each other); vanishing needs both small.
+        """
+        return (layer.transmission or 0.0) * max(1.0, (layer.output_rms or 0.0) / LARGE) / self.question
+
+    def loud(self, layer: LayerReading) -> float:
+        """The smaller of T and T·rms(y)·10: a large T at a layer of small values is undone by them."""
+        return (layer.transmission or 0.0) * min(1.0, 1.0 if layer.output_rms is None else layer.output_rms / SMALL)
+
+    @cached_property
+    def finite(self) -> bool:
+        """No NaN or infinity anywhere in weights, values or signals: only then do ratios mean anything."""
+        return not (
+            self.readings.output_nonfinite
+            or any(layer.nonfinite for layer in self.readings.layers)
+            or any(not math.isfinite(layer.transmission or 0.0) for layer in self.readings.layers)
+            or any(p.nonfinite or p.signal_nonfinite for layer in self.readings.layers for p in layer.parameters)
+        )
+
+    @cached_property
+    def heard(self) -> dict[str, bool]:
+        """Layer → the output's question arrives there at all; a zero that is an underflow counts as heard."""
+        heard: dict[str, bool] = {}
+        for layer in reversed(self.readings.layers):
+            if layer.transmission is None:
+                heard[layer.name] = False
+                continue
+            heard[layer.name] = layer.transmission != 0.0 or self._underflowed(layer, heard)
+        return heard
+
+    def _underflowed(self, layer: LayerReading, heard: dict[str, bool]) -> bool:
+        for name in self.downstream[layer.name]:
+            transmission = self.layers[name].transmission
+            if transmission is None:
+                continue
+            if self.saturated(self.layers[name]):
+                return True
+            if transmission == 0.0 and heard.get(name, False):
+                return True
+            if 0.0 < transmission < self.thresholds.underflow:
+                return True
+        return False
+
+    def saturated(self, layer: LayerReading) -> bool:
+        """Most units of a bounded activation sit where its slope is weak; float32 may round that slope to 0."""
+        units = layer.units
+        return units is not None and len(units.saturated) >= max(1, self.thresholds.saturated_share * units.units)
+
+    def gated(self, layer: LayerReading) -> bool:
+        """With the shut gates open, the layer hears the output well."""
+        opened = layer.opened_transmission
+        return opened is not None and opened > max(self.thresholds.vanishing, 10 * (layer.transmission or 0.0))
+
+    @cached_property
+    def silent_units(self) -> dict[str, float]:
+        """Activation → share of its units that are dead, where there is evidence enough to say so and it makes it dead."""
+        found = {}
+        for layer in self.readings.layers:
+            units = layer.units
+            if not self.finite or units is None or units.bounded or layer.name in self._behind_constant:
+                continue
+            share = len(units.dead) / units.units
+            if share >= self._dead_bound(layer) and self._evidence(layer):
+                found[layer.name] = share
+        return found
+
+    def _dead_bound(self, layer: LayerReading) -> float:
+        """Share of dead units from which a layer is dead: a half, or more where others are on for everything seen.
+
+        Units that are always on are the sign of an input that hardly varies; each unit that tells no sample from another is
+        then off with probability ½ by no fault of its own.
+        """
+        units = layer.units
+        assert units is not None
+        least = self.thresholds.dead_share
+        if not units.always_on:
+            return least
+        constant = len(units.dead) + units.always_on
+        chance = constant / 2 + self.thresholds.constant_input_sigmas * math.sqrt(constant) / 2
+        return max(least, min(1.0, chance / units.units))
+
+    def _evidence(self, layer: LayerReading) -> bool:
+        units = layer.units
+        return units is not None and units.seen >= self.thresholds.evidence
+
+    @cached_property
+    def _behind_constant(self) -> frozenset[str]:
+        """Layers whose whole input comes from activations with no unit alive: their input is constant."""
+        constant: set[str] = set()
+        for layer in self.readings.layers:  # forward order: sources first
+            sources = [self.layers[name] for name in layer.upstream if name in self.layers]
+            if sources and all(self._constant_output(source, constant) for source in sources):
+                constant.add(layer.name)
+        return frozenset(constant)
+
+    def _constant_output(self, layer: LayerReading, constant: set[str]) -> bool:
+        units = layer.units
+        all_dead = units is not None and not units.bounded and len(units.dead) == units.units and self._evidence(layer)
+        return all_dead or layer.name in constant
+
+    @property
+    def behind_constant(self) -> frozenset[str]:
+        """Layers whose input is constant because everything in front of them is dead; their units are not judged."""
+        return self._behind_constant
+
+    @cached_property
+    def blockers(self) -> dict[str, tuple[str, ...]]:
+        """Layer that hears nothing → the stages behind it whose units are all dead, nearest first."""
+        walls = [name for name, share in self.silent_units.items() if share == 1.0]
+        result = {}
+        for layer in self.readings.layers:
+            if layer.transmission == 0.0 and not self.heard[layer.name]:
+                behind = [self.stage(self.layers[wall]) for wall in walls if wall in self.descendants[layer.name]]
+                if behind:
+                    result[layer.name] = tuple(dict.fromkeys(behind))
+        return result
+
+
+def _closure(start: str, edges: dict[str, tuple[str, ...]] | dict[str, list[str]]) -> frozenset[str]:
+    seen: set[str] = set()
+    stack = list(edges.get(start, ()))
+    while stack:
+        name = stack.pop()
+        if name not in seen:
+            seen.add(name)
+            stack.extend(edges.get(name, ()))
+    return frozenset(seen - {start})

@@ -1,0 +1,99 @@
+"""Diagnoses made by hypothesis: every field of every record, hostile texts and non-finite numbers among them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from invented_diagnoses import HOSTILE_NAMES
+
+from gradcheck_cli.records import (
+    Diagnosis,
+    Finding,
+    LayerReadings,
+    LayerReport,
+    ModelFacts,
+    NotMeasured,
+    Remedy,
+    SampleFacts,
+    Verdict,
+)
+
+TEXTS = st.one_of(
+    st.sampled_from(HOSTILE_NAMES),
+    st.text(st.characters(exclude_categories=()), max_size=12),
+    st.just("nan"),
+)
+FLOATS = st.floats()
+NUMBERS = st.one_of(FLOATS, st.integers(min_value=-(2**70), max_value=2**70))
+COUNTS = st.integers(min_value=0, max_value=2**40)
+VERDICTS = st.sampled_from(Verdict)
+CODES = st.sampled_from(("GC101", "GC103", "GC301", "GC901"))
+NAMES = st.one_of(st.integers(0, 5).map("net.{}".format), TEXTS)
+COUNTED = {"units", "seen", "time_steps"}
+
+
+def tuples_of(items: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(items, max_size=4).map(tuple)
+
+
+READINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        field: st.none() | (COUNTS if field in COUNTED else FLOATS | st.just(0) | st.just(1e-9))
+        for field in LayerReadings.__struct_fields__
+    },
+).map(lambda fields: LayerReadings(**fields))  # type: ignore[arg-type]
+LAYERS = st.builds(
+    LayerReport,
+    name=NAMES,
+    kind=TEXTS,
+    parameters=tuples_of(TEXTS),
+    verdict=VERDICTS,
+    notes=tuples_of(TEXTS),
+    findings=tuples_of(CODES),
+    culprit=st.booleans(),
+    readings=READINGS,
+)
+FINDINGS = st.builds(
+    Finding,
+    code=CODES,
+    layer=NAMES,
+    verdict=VERDICTS,
+    confidence=st.floats(0, 1),
+    culprit=st.booleans(),
+    message=TEXTS,
+    evidence=st.dictionaries(TEXTS, NUMBERS | TEXTS | st.lists(NUMBERS, max_size=3) | st.lists(TEXTS), max_size=3),
+    remedies=tuples_of(TEXTS),
+    because_of=tuples_of(NAMES),
+)
+REMEDIES = st.builds(
+    Remedy, id=TEXTS, title=TEXTS, layers=tuples_of(NAMES), why=TEXTS, how=st.text(), source=TEXTS, tried=st.none()
+)
+DIAGNOSES = st.builds(
+    Diagnosis,
+    schema_version=st.just(1),
+    gradcheck_version=TEXTS,
+    model=st.builds(
+        ModelFacts,
+        path=TEXTS,
+        format=TEXTS,
+        sha256=st.none() | st.just("0f" * 32),
+        parameters=COUNTS,
+        remarks=tuples_of(TEXTS),
+    ),
+    sample=st.builds(
+        SampleFacts,
+        source=TEXTS | st.just("synthetic"),
+        samples=COUNTS,
+        loss=TEXTS | st.sampled_from(("none", "model")),
+        loss_value=st.none() | FLOATS,
+        mode=st.sampled_from(("train", "eval")),
+        remarks=tuples_of(TEXTS),
+    ),
+    verdict=VERDICTS,
+    summary=TEXTS,
+    culprits=tuples_of(NAMES),
+    layers=st.one_of(st.lists(LAYERS, max_size=4), st.lists(LAYERS, min_size=17, max_size=24)).map(tuple),
+    findings=st.lists(FINDINGS, max_size=6).map(tuple),
+    remedies=st.lists(REMEDIES, max_size=4).map(tuple),
+    not_measured=st.lists(st.builds(NotMeasured, what=TEXTS, why=TEXTS), max_size=8).map(tuple),
+)
