@@ -64,6 +64,9 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # else Python's own status would be 1, which means that a layer is ill
         from gradcheck_cli.worker.failures import internal
 
+        if "--debug" in arguments:
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                output.say(line)
         return _tell(internal(error), arguments)
 
 
@@ -76,8 +79,6 @@ def _run(arguments: Sequence[str]) -> int:
             raise output.unwritable(error.__context__) from error
         raise
     except Exception as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
         if _is_typers(error):
             raise _usage(error) from error
         if isinstance(error, OSError):

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradcheck_cli.errors import UsageError
+from gradcheck_cli.errors import NotCompleted, UsageError
 from gradcheck_cli.load.formats import REFUSALS, Kind
 from gradcheck_cli.load.interface import LOADERS
-from gradcheck_cli.load.refusals import refuse
+from gradcheck_cli.load.refusals import printable, refuse
 from gradcheck_cli.load.sniff import sniff, sniff_directory
 from gradcheck_cli.load.source import missing, open_source
 from gradcheck_cli.records import Subject
@@ -43,7 +43,12 @@ def load(spec: str, *, arch: str | None = None, trust: bool = False) -> Subject:
         if loader is None:
             raise _refusal(kind, spec)
         _require_no_architecture(arch)
-        return loader(source, trust=trust)
+        try:
+            return loader(source, trust=trust)
+        except MemoryError as error:
+            message = "there is not enough memory to load the model"
+            hint = "free memory, or raise the limit"
+            raise NotCompleted("out-of-memory", message, hint=hint, file=printable(spec, 400)) from error
 
 
 def adopt(module: torch.nn.Module, name: str = "model") -> Subject:

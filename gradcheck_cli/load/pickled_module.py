@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import torch
 
-from gradcheck_cli.errors import GradcheckError, NotCompleted
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.load import pickle_policy, torch_names
 from gradcheck_cli.load.archive import Archive, read_archive
 from gradcheck_cli.load.import_path import put_working_directory_on_path
@@ -36,7 +36,7 @@ def load(source: Source, *, trust: bool) -> Subject:
 
     Raises:
         ModelError: the file is damaged, foreign or unsafe, or holds no module.
-        NotCompleted: not enough memory.
+        MemoryError: not enough memory.
     """
     module = require_module(_load_trusted(source) if trust else _load_checked(source), source.path)
     require_values(module, source.path)
@@ -105,14 +105,14 @@ def torch_errors(path: str) -> Iterator[None]:
     """What opening a file raises, in one clause; caught by stage, not by type, as unpickling raises every kind."""
     try:
         yield
-    except GradcheckError:
+    except (GradcheckError, MemoryError):
         raise
-    except MemoryError as error:
-        raise NotCompleted("out-of-memory", "there is not enough memory to load the model", file=path) from error
     except (ImportError, AttributeError) as error:
         message = f"a class that the file needs cannot be imported: {printable(error)}"
         hint = f"run in the project's directory, or {BUILD_IN_PYTHON}"
         raise refuse(Slug.LOAD_FAILED, path, message, hint) from error
     except Exception as error:
+        if "allocate memory" in str(error):  # torch's own allocator raises a RuntimeError
+            raise MemoryError from error
         message = f"torch cannot open the file: {type(error).__name__}: {printable(error)}"
         raise refuse(Slug.LOAD_FAILED, path, message, "save it again with this version of torch") from error

@@ -14,8 +14,9 @@ from gradcheck_cli.probe.activations import activation_kind, read_units
 from gradcheck_cli.probe.backward import BackwardReading, Gradients, backward
 from gradcheck_cli.probe.cotangents import predictions, rademacher
 from gradcheck_cli.probe.layers import Layer, Owner, Plan, owners_of, plan_layers, tied_names, trainable_parameters
+from gradcheck_cli.probe.recording import own_copy, recorded
 from gradcheck_cli.probe.restore import seed_everything
-from gradcheck_cli.probe.scopes import UNREGISTERED, Scopes, recorded
+from gradcheck_cli.probe.scopes import UNREGISTERED, Scopes
 from gradcheck_cli.probe.statistics import SquareSum, count_nonfinite, square_sum
 from gradcheck_cli.probe.tape import Tape, read_tape
 from gradcheck_cli.probe.totals import LayerTotals, ParameterTotals, Totals
@@ -66,7 +67,7 @@ def forward(subject: Subject, batch: Batch) -> Run:
     seed_everything(subject.seed)
     with recorded(subject.module) as (scopes, run), torch.enable_grad():
         try:
-            output = run(batch)
+            output = run(own_copy(batch))
         except Exception as error:
             raise forward_failed(error, scopes) from error
     found = predictions(output)

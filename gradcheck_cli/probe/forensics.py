@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from gradcheck_cli.probe.scopes import Scopes, recorded
+from gradcheck_cli.probe.recording import own_copy, recorded
+from gradcheck_cli.probe.scopes import Scopes
 from gradcheck_cli.probe.statistics import count_nonfinite
 from gradcheck_cli.records import Batch
 from gradcheck_cli.tensors import leaves
@@ -53,7 +54,7 @@ def watch(module: nn.Module, batch: Batch) -> Forensics:
     with recorded(module) as (scopes, run):
         result = Forensics(scopes)
         with torch.enable_grad(), _Watcher(result):
-            run(batch)
+            run(own_copy(batch))
     return result
 
 

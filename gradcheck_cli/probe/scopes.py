@@ -8,17 +8,13 @@ each node's `nn_module_stack`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from gradcheck_cli.probe.statistics import SquareSum, count_nonfinite, square_sum
-from gradcheck_cli.records import Batch
 from gradcheck_cli.tensors import leaves
 
 WHOLE = "(model)"
@@ -108,29 +104,3 @@ def paths_of(module: nn.Module) -> dict[int, str]:
     for path, child in module.named_modules():
         paths.setdefault(id(child), path)
     return paths
-
-
-@contextmanager
-def recorded(module: nn.Module) -> Iterator[tuple[Scopes, Callable[[Batch], Any]]]:
-    """Give `(scopes, run)`: `run(batch)` calls the model and fills `scopes`. Hooks are gone afterwards, whatever happens."""
-    scopes = Scopes()
-    if isinstance(module, torch.fx.GraphModule):
-        from gradcheck_cli.probe.exported import run_graph
-
-        yield scopes, lambda batch: run_graph(module, batch, scopes)
-        return
-    paths = paths_of(module)
-
-    def before(child: nn.Module, _inputs: Any) -> None:
-        path = paths.get(id(child))
-        scopes.enter(UNREGISTERED if path is None else path, type(child).__name__, leaf=not child._modules)
-
-    def after(_child: nn.Module, inputs: Any, output: Any) -> None:
-        scopes.leave(output, inputs)
-
-    handles = (register_module_forward_pre_hook(before), register_module_forward_hook(after, always_call=True))
-    try:
-        yield scopes, lambda batch: module(*batch.args, **batch.kwargs)
-    finally:
-        for handle in handles:
-            handle.remove()

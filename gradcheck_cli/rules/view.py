@@ -105,7 +105,7 @@ class View:
             transmission = self.layers[name].transmission
             if transmission is None:
                 continue
-            if self.saturated(self.layers[name]):
+            if self.saturated(self.layers[name]) and not self.layers[name].multiplied:
                 return True
             if transmission == 0.0 and heard.get(name, False):
                 return True

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradcheck_cli.errors import GradcheckError
+from gradcheck_cli.errors import GradcheckError, NotCompleted
 from gradcheck_cli.load import adopt, load
 from gradcheck_cli.load.torch_names import functions, module_classes
 
@@ -181,6 +181,18 @@ def test_an_architecture_is_refused_where_none_is_needed(tmp_path: Path) -> None
     with pytest.raises(GradcheckError) as caught:
         load(str(tmp_path / "x.pt"), arch="a:b")
     assert caught.value.slug == "needless-arch"
+
+
+def test_too_little_memory_is_not_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "x.pt")
+
+    def starved(*args: object, **options: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(torch, "load", starved)
+    with pytest.raises(NotCompleted) as caught:
+        load(str(tmp_path / "x.pt"))
+    assert caught.value.slug == "out-of-memory"
 
 
 def test_importing_the_load_stage_imports_no_torch() -> None:

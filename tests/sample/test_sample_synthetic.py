@@ -157,7 +157,7 @@ MODELS: dict[str, tuple[nn.Module, list[tuple[int, ...]]]] = {
     "cell in a loop": (Forward(cell_loop, cell=nn.RNNCell(3, 4)), [(B, 16, 3)]),
     "state beside": (Forward(beside, gate=nn.Linear(3 + 4, 4)), [(B, 16, 3)]),
     "half": (Forward(lambda self, x: self.fc(x[:, :5]) + x[:, 5:], fc=nn.Linear(5, 5)), [(B, 10)]),
-    "coordinates": (Forward(fourier, fc=nn.Linear(12, 4)), [(B, 16, 3)]),
+    "coordinates": (Forward(fourier, fc=nn.Linear(12, 4)), [(B, 3)]),
     "channels last": (Forward(lambda self, x: self.conv(x.transpose(1, 2)), conv=nn.Conv1d(2, 3, 5)), [(B, 64, 2)]),
     "wrapped": (nn.DataParallel(mlp()), [(B, 4)]),
     "double": (mlp().double(), [(B, 4)]),

@@ -36,13 +36,11 @@ class ZeroGradient:
         if not view.finite:
             return
         stops: dict[str, int] = {}
-        for layer in view.parametric:
-            weights = [w for w in layer.weights if w.reached and w.signal is not None]
-            if not weights or any(w.signal for w in weights) or any(_opens(w) for w in weights):
+        for layer in view.readings.layers:
+            if not _silent(view, layer):
                 continue
-            if layer.transmission == 0.0 and view.heard[layer.name]:
-                continue  # underflow: a matter of depth
-            guilty = view.blockers.get(layer.name) or dead_in_front(view, layer) or zeros_in_front(view, layer)
+            weights = [w for w in layer.parameters if w.trainable and w.reached]
+            guilty = view.blockers.get(layer.name) or dead_in_front(view, layer) or silent_in_front(view, layer)
             stopped = layer.transmission == 0.0 and not guilty
             if stopped:
                 guilty = first_stop(view, layer)
@@ -55,7 +53,7 @@ class ZeroGradient:
                 layer=layer.name,
                 culprit=not guilty,
                 because_of=tuple(guilty),
-                message=f"the gradient of {listing([w.name for w in weights])} is exactly zero{because}",
+                message=f"the gradient of {listing([w.name for w in weights]) or 'its output'} is exactly zero{because}",
                 evidence={"parameters": [w.name for w in weights], "zero_weights": zero, "cause": "cut", "operation": "zero"},
             )
         for name, count in stops.items():
@@ -66,6 +64,16 @@ class ZeroGradient:
                 "get none",
                 evidence={"operation": view.layers[name].kind.lower(), "victims": count, "cause": "cut"},
             )
+
+
+def _silent(view: View, layer: LayerReading) -> bool:
+    """Nothing arrives: at its output, or at any of its matrices; and no gate, frozen weight or underflow explains it."""
+    if layer.transmission is None or view.gated(layer) or (layer.parameters and not layer.trainable):
+        return False
+    if layer.transmission == 0.0:
+        return not view.heard[layer.name] and not any(_opens(w) for w in layer.parameters)
+    weights = [w for w in layer.weights if w.reached and w.signal is not None]
+    return bool(weights) and not any(w.signal or _opens(w) for w in weights)
 
 
 def _opens(weight: ParameterReading) -> bool:
@@ -80,23 +88,29 @@ def dead_in_front(view: View, layer: LayerReading) -> tuple[str, ...]:
     return tuple(dict.fromkeys(view.stage(view.layers[name]) for name in walls))
 
 
-def zeros_in_front(view: View, layer: LayerReading) -> tuple[str, ...]:
-    """Stages in front that hand out nothing but zeros, where they are all that the layer sees."""
-    sources = [view.layers[name] for name in layer.upstream]
-    if not sources or any(source.output_rms != 0.0 for source in sources):
+def silent_in_front(view: View, layer: LayerReading) -> tuple[str, ...]:
+    """Where a layer hears the output and its weights still get exactly nothing, its input is zero: who hands it zeros?"""
+    if not layer.transmission:
         return ()
-    return tuple(dict.fromkeys(view.stage(source) for source in sources))
+    mute = [name for name in layer.upstream if view.layers[name].transmission == 0.0 and not view.heard[name]]
+    return tuple(dict.fromkeys(view.stage(view.layers[name]) for name in mute))
 
 
 def first_stop(view: View, layer: LayerReading) -> tuple[str, ...]:
-    """The nearest layer behind it that hears the output, but lets nothing through."""
+    """Where the signal ends on its way back: at the first layer that lets nothing through, or right in front of it."""
     current = [layer.name]
     seen = set(current)
     while current:
-        following = [name for name in dict.fromkeys(n for c in current for n in view.downstream[c]) if name not in seen]
-        stops = [view.stage(view.layers[name]) for name in following if view.layers[name].transmission]
+        stops = []
+        following: list[str] = []
+        for name in current:
+            for reader in (view.layers[other] for other in view.downstream[name]):
+                if reader.transmission:
+                    stops.append(view.stage(reader if reader.incoming == 0.0 else view.layers[name]))
+                elif reader.name not in seen:
+                    following.append(reader.name)
         if stops:
             return tuple(dict.fromkeys(stops))
         seen.update(following)
-        current = following
+        current = list(dict.fromkeys(following))
     return ()

@@ -34,6 +34,7 @@ class DepthGrowth:
         for ailment in depth.growing(view):
             alone = [share.layer for share in ailment.culprits]
             start = alone or [ailment.start]
+            worst = max(view.loud(view.layers[name]) for name in ailment.layers)
             for name in ailment.layers:
                 if name in alone:
                     continue
@@ -49,7 +50,7 @@ class DepthGrowth:
                     layer=name,
                     culprit=here,
                     because_of=() if here else tuple(behind or start),
-                    confidence=confidence(view.thresholds.exploding, view.loud(layer)),
+                    confidence=confidence(view.thresholds.exploding, worst if here else view.loud(layer)),
                     message=message,
                     evidence={"transmission": t, "factor_per_layer": rate, "cause": "weight-scale"},
                 )

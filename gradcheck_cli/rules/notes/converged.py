@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from gradcheck_cli.readings import LayerReading
 from gradcheck_cli.records import Verdict
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
@@ -24,8 +25,14 @@ class Converged:
         """Note the layers concerned."""
         if view.readings.loss is None or not view.finite:
             return
-        for layer in view.parametric:
-            judged = [w for w in layer.weights if w.loss_gradient is not None and w.norm and w.signal]
-            if judged and all((w.loss_gradient or 0.0) < view.thresholds.converged * w.norm for w in judged):
-                if (layer.transmission or 0.0) > view.thresholds.bottleneck:
-                    yield Hit(layer=layer.name, message="converged: the loss hardly asks it to move, though it hears well")
+        layers = [layer for layer in view.parametric if any(w.signal and w.norm for w in layer.weights)]
+        if all(_content(view, layer) for layer in layers):
+            for layer in layers:
+                yield Hit(layer=layer.name, message="converged: the loss hardly asks it to move, though it hears well")
+
+
+def _content(view: View, layer: LayerReading) -> bool:
+    """The output is heard well, and the loss asks for nothing."""
+    weights = [w for w in layer.weights if w.signal and w.norm]
+    quiet = all((w.loss_gradient or 0.0) < view.thresholds.converged * w.norm for w in weights)
+    return quiet and (layer.transmission or 0.0) > view.thresholds.bottleneck

@@ -38,6 +38,7 @@ class DepthDecay:
         for ailment in depth.fading(view):
             alone = [share.layer for share in ailment.culprits]
             start = alone or [ailment.start]
+            worst = min(view.faint(view.layers[name]) for name in ailment.layers)
             reason, activation = depth.loudest_cause(ailment.descent, -1)
             for name in ailment.layers:
                 if name in alone:
@@ -49,7 +50,7 @@ class DepthDecay:
                     layer=name,
                     culprit=here,
                     because_of=() if here else tuple(behind or start),
-                    confidence=confidence(view.faint(layer), view.thresholds.vanishing),
+                    confidence=confidence(worst if here else view.faint(layer), view.thresholds.vanishing),
                     message=_message(layer.transmission or 0.0, ailment.descent, reason, activation, here, start),
                     evidence={
                         "transmission": layer.transmission or 0.0,
