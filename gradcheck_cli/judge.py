@@ -56,7 +56,7 @@ def judge(
     culprits = tuple(dict.fromkeys(f.layer for f in findings if f.culprit and f.verdict is not Verdict.HEALTHY))
     return Judgement(
         verdict=verdict,
-        summary=_summary(verdict, findings, layers, readings),
+        summary=_summary(verdict, findings, layers),
         culprits=culprits,
         layers=layers,
         findings=findings,
@@ -190,9 +190,7 @@ def _units_of(layer: LayerReading, view: View) -> UnitReading | None:
 # ------------------------------------------------------------------------------------------------------- one sentence
 
 
-def _summary(
-    verdict: Verdict, findings: Sequence[Finding], layers: Sequence[LayerReport], readings: Readings
-) -> str:
+def _summary(verdict: Verdict, findings: Sequence[Finding], layers: Sequence[LayerReport]) -> str:
     if not layers:
         return "nothing to measure: the model has no layers"
     if verdict in (Verdict.HEALTHY, Verdict.NOT_MEASURED):
@@ -201,7 +199,9 @@ def _summary(
         f for f in findings if f.verdict is verdict
     )
     ill = [layer for layer in layers if layer.parameters and layer.verdict is verdict]
-    others = list(dict.fromkeys(f.layer for f in findings if f.verdict is verdict and f.culprit and f.layer != first.layer))
+    others = list(
+        dict.fromkeys(f.layer for f in findings if f.verdict is verdict and f.culprit and f.layer != first.layer)
+    )
     more = f" So also {listing(others)}." if others else ""
     total = sum(1 for layer in layers if layer.parameters)
     share = f" {len(ill)} of {total} layers with weights are {verdict.value}." if len(ill) > 1 else ""
@@ -214,7 +214,9 @@ def _calm(verdict: Verdict, layers: Sequence[LayerReport]) -> str:
         return "no layer could be measured; this is not a clean bill of health"
     unmeasured = sum(layer.verdict is Verdict.NOT_MEASURED for layer in layers)
     but = f"; {unmeasured} could not be measured" if unmeasured else ""
-    converged = " The model has converged on this sample." if any("converged" in layer.notes for layer in layers) else ""
+    converged = (
+        " The model has converged on this sample." if any("converged" in layer.notes for layer in layers) else ""
+    )
     return (
         f"all {len(heard)} layers with weights hear the output, with a transmission from {number(min(heard))} "
         f"to {number(max(heard))}{but}.{converged}"

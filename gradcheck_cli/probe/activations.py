@@ -115,7 +115,9 @@ def _array(tensor: torch.Tensor) -> Floats:
     return result
 
 
-def _one_sided(attribute: str, floor: float | Callable[[Operation], float]) -> Callable[[Operation, int], UnitCounts | None]:
+def _one_sided(
+    attribute: str, floor: float | Callable[[Operation], float]
+) -> Callable[[Operation, int], UnitCounts | None]:
     """Monotone below `floor`: a unit lives if any value is above it."""
 
     def read(operation: Operation, axis: int) -> UnitCounts | None:

@@ -83,7 +83,9 @@ def forward_failed(error: Exception, scopes: Scopes) -> NotCompleted:
     hint = "make the model's forward work on this sample first"
     if "more than 1 value per channel" in text:
         hint = "batch norm cannot train on one value per channel: give larger batches, or --mode eval"
-    return NotCompleted("forward-failed", f"the model's forward raised {type(error).__name__}{where}: {text}", hint=hint)
+    return NotCompleted(
+        "forward-failed", f"the model's forward raised {type(error).__name__}{where}: {text}", hint=hint
+    )
 
 
 def measure(subject: Subject, batch: Batch, loss: Callable[[Any, Any], torch.Tensor] | None) -> tuple[Totals, Run]:
@@ -93,12 +95,12 @@ def measure(subject: Subject, batch: Batch, loss: Callable[[Any, Any], torch.Ten
     for tensor in predictions(run.output):
         totals.output.add(square_sum(tensor.detach()), tensor.numel())
         totals.output_nonfinite += count_nonfinite(tensor)
-    units = {index: counts for index, counts in _units(run.tape)}
+    units = dict(_units(run.tape))
     if run.roots:
         reading = transmission(subject, run, totals, 0)
         plan = plan_layers(run.tape, subject.owners, subject.tied, _promoted(run.tape, reading))
         add_plan(totals, plan, run.tape, reading)
-        _add_units(totals, plan, run.tape, units)
+        _add_units(totals, plan, units)
     _add_scopes(totals, subject, run.tape)
     if loss is not None:
         _loss_pass(subject, run, batch, loss, totals)
@@ -213,7 +215,11 @@ def _is_multiplied(tape: Tape, consumers: list[list[int]], index: int) -> bool:
     for reader in consumers[index]:
         operation = tape.operations[reader]
         shifted = operation.name in ("Add", "Rsub", "Sub") and len(operation.inputs) == 1
-        if operation.isometric or shifted or operation.name in ("Expand", "Slice", "Split", "Unbind", "Chunk", "Select"):
+        if (
+            operation.isometric
+            or shifted
+            or operation.name in ("Expand", "Slice", "Split", "Unbind", "Chunk", "Select")
+        ):
             if _is_multiplied(tape, consumers, reader):
                 return True
         elif operation.name in ("Mul", "Lerp", "Addcmul") and len(operation.inputs) > 1:
@@ -228,7 +234,7 @@ def _is_final(tape: Tape, consumers: list[list[int]], index: int) -> bool:
     return all(tape.operations[reader].isometric and _is_final(tape, consumers, reader) for reader in readers)
 
 
-def _add_units(totals: Totals, plan: Plan, tape: Tape, units: Mapping[int, Any]) -> None:
+def _add_units(totals: Totals, plan: Plan, units: Mapping[int, Any]) -> None:
     for index, counts in units.items():
         layer = plan.layers[plan.of[index]] if plan.of[index] >= 0 else None
         if layer is not None and layer.role is Role.ACTIVATION:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import fx
 
 from gradcheck_cli.probe.scopes import Scopes, root_path
@@ -22,6 +21,7 @@ def run_graph(module: fx.GraphModule, batch: Batch, scopes: Scopes) -> Any:
 class _Reporter(fx.Interpreter):
     def __init__(self, module: fx.GraphModule, scopes: Scopes) -> None:
         super().__init__(module, garbage_collect_values=False)
+        self.program = module
         self.scopes = scopes
         self.frames: list[Frame] = []
         self.last: list[Any] = []
@@ -30,7 +30,7 @@ class _Reporter(fx.Interpreter):
     def call(self, batch: Batch) -> Any:
         """Run all nodes; scopes are closed whatever happens."""
         arguments = self._arguments(batch)
-        path = root_path(self.module)
+        path = root_path(self.program)
         self.scopes.enter(path, "GraphModule", leaf=bool(path))
         output: Any = None
         try:
@@ -38,10 +38,10 @@ class _Reporter(fx.Interpreter):
         finally:
             self._move_to([])
             self.scopes.leave(output)
-        return self.module.graph._codegen.process_outputs(output)  # type: ignore[no-untyped-call]
+        return self.program.graph._codegen.process_outputs(output)
 
     def _arguments(self, batch: Batch) -> list[Any]:
-        codegen = self.module.graph._codegen
+        codegen = self.program.graph._codegen
         tree = getattr(getattr(codegen, "pytree_info", None), "in_spec", None)
         if tree is not None:
             from torch.utils import _pytree as pytree
@@ -98,4 +98,3 @@ def _leaf_calls(graph: fx.Graph) -> set[str]:
         keys.update(frames)
         inner.update(frames[:-1])
     return keys - inner
-

@@ -159,8 +159,9 @@ def _parameter(
         nonfinite=weight.nonfinite,
         signal=totals.relative(sums.signal.total) if sums.reached else None,
         signal_nonfinite=sums.signal_nonfinite,
-        loss_gradient=math.sqrt(sums.loss_gradient.total / sums.loss_gradient.count) if sums.loss_gradient.count else None,
+        loss_gradient=math.sqrt(sums.loss_gradient.total / sums.loss_gradient.count)
+        if sums.loss_gradient.count
+        else None,
         loss_gradient_nonfinite=sums.loss_gradient_nonfinite,
         opened_signal=second.opened_parameters.get(first) if second.gates else None,
     )
-

@@ -133,7 +133,7 @@ def _add_outputs(layer: Layer, scope: Scope, tape: Tape) -> None:
 def _assign_readers(plan: Plan, tape: Tape, owners: Mapping[str, Owner], tied: Mapping[str, str]) -> None:
     """Parameters read outside their own module: of containers, of the root, in functional style, and tied ones."""
     known = {layer.name: index for index, layer in enumerate(plan.layers) if layer.operations}
-    first_names = {tied[name]: owner for owner in reversed(owners.values()) for name in owner.parameters}
+    first_names = {tied[name]: owner for owner in reversed(list(owners.values())) for name in owner.parameters}
     for index, operation in enumerate(tape.operations):
         if plan.of[index] >= 0 or not operation.parameters:
             continue

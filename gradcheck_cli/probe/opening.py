@@ -81,5 +81,5 @@ def _open_value(weight: torch.Tensor, generator: torch.Generator) -> torch.Tenso
     if sum(size > 1 for size in weight.shape) <= 1 and weight.ndim < 2:
         return torch.ones_like(weight)
     fan_in = max(1, weight[0].numel())
-    drawn = torch.randn(weight.shape, generator=generator) / fan_in**0.5
+    drawn: torch.Tensor = torch.randn(weight.shape, generator=generator) / fan_in**0.5
     return drawn.to(device=weight.device, dtype=weight.dtype)

@@ -49,12 +49,16 @@ def _same(buffer: torch.Tensor, value: torch.Tensor) -> bool:
 @contextmanager
 def _random_state() -> Iterator[None]:
     python, array = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
+    with torch.random.fork_rng(devices=_devices()):
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(array)
+
+
+def _devices() -> list[int]:
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
 
 
 def seed_everything(seed: int) -> None:

@@ -24,6 +24,11 @@ UNREGISTERED = "<unregistered>"
 """Path prefix of a module that runs but is not part of the model's tree: an optimiser never sees its parameters."""
 
 
+def next_sequence() -> int:
+    """Sequence number that the next autograd node of this thread gets."""
+    return int(torch.autograd._get_sequence_nr())  # type: ignore[attr-defined]  # private, but there since torch 1.13
+
+
 @dataclass
 class Scope:
     """One call of one module."""
@@ -61,13 +66,13 @@ class Scopes:
         """A module begins to run."""
         parent = self._open[-1] if self._open else -1
         self._open.append(len(self.calls))
-        self.calls.append(Scope(path, kind, leaf, parent, torch.autograd._get_sequence_nr()))
+        self.calls.append(Scope(path, kind, leaf, parent, next_sequence()))
 
     def leave(self, output: Any, inputs: Any = ()) -> None:
         """The module that began last ends; `output` is what it returned (None if it raised)."""
         self.busy = True
         scope = self.calls[self._open.pop()]
-        scope.end = torch.autograd._get_sequence_nr()
+        scope.end = next_sequence()
         for tensor in (output,) if isinstance(output, torch.Tensor) else leaves(output):
             if not tensor.is_floating_point():
                 continue

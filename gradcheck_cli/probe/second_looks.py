@@ -12,6 +12,7 @@ import torch
 from gradcheck_cli.probe import forensics, opening
 from gradcheck_cli.probe.batch import Run, Subject, add_plan, forward, transmission
 from gradcheck_cli.probe.layers import plan_layers
+from gradcheck_cli.probe.scopes import Scope
 from gradcheck_cli.probe.through_time import is_fused, through_time
 from gradcheck_cli.probe.totals import LayerTotals, Totals
 from gradcheck_cli.readings import CutReading, Role, TimeReading
@@ -130,29 +131,23 @@ def _watch(subject: Subject, batch: Batch, totals: Totals, second: SecondLooks) 
         second.not_measured.append(("where a path is cut", f"{type(error).__name__} under watch: {error}"))
         return
     if found.first_nonfinite is not None:
-        call, scope = found.first_nonfinite
-        second.first_nonfinite = (call, found.scopes.calls[scope].path if scope >= 0 else "")
+        call, place = found.first_nonfinite
+        second.first_nonfinite = (call, found.scopes.calls[place].path if place >= 0 else "")
     names = {id(parameter): name for name, parameter in subject.parameters.items()}
     blamed: set[str] = set()
     for cut in found.cuts:
-        lost = {
-            name for name in forensics.leaves_behind(cut.sources, names) if not _reached(totals, name)
-        } - blamed
+        lost = {name for name in forensics.leaves_behind(cut.sources, names) if not _reached(totals, name)} - blamed
         if lost:
             blamed |= lost
             scope = found.scopes.calls[cut.scope] if cut.scope >= 0 else None
             second.cuts.append(_cut_reading(subject, totals, cut.operation, scope, lost))
 
 
-def _cut_reading(
-    subject: Subject, totals: Totals, operation: str, scope: object, lost: set[str]
-) -> CutReading:
-    path = getattr(scope, "path", "")
+def _cut_reading(subject: Subject, totals: Totals, operation: str, scope: Scope | None, lost: set[str]) -> CutReading:
+    path = scope.path if scope is not None else ""
     owners = {owner.name for owner in subject.owners.values() if {subject.tied[n] for n in owner.parameters} & lost}
     order = sorted(owners, key=lambda name: totals.layers[name].sequence if name in totals.layers else -1, reverse=True)
-    leaf = bool(getattr(scope, "leaf", False)) and path not in ("", *subject.owners)
-    if leaf:
-        totals.layers.setdefault(path, LayerTotals(getattr(scope, "kind", ""), Role.OPERATION, getattr(scope, "first", 0)))
+    leaf = scope is not None and scope.leaf and path not in ("", *subject.owners)
+    if scope is not None and leaf:
+        totals.layers.setdefault(path, LayerTotals(scope.kind, Role.OPERATION, scope.first))
     return CutReading(operation=operation, where=path, leaf=leaf, behind=tuple(order))
-
-

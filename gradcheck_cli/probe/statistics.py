@@ -47,7 +47,9 @@ class SquareSum:
     @property
     def rms(self) -> float:
         """Root mean square; 0 over nothing."""
-        return math.sqrt(self.total / self.count) if self.count and self.total >= 0 else (math.nan if self.count else 0.0)
+        return (
+            math.sqrt(self.total / self.count) if self.count and self.total >= 0 else (math.nan if self.count else 0.0)
+        )
 
 
 def square_sum(tensor: torch.Tensor) -> float:
@@ -119,7 +121,9 @@ def largest_magnitude(tensor: torch.Tensor) -> float:
     values = dense(tensor)
     if values.numel() == 0:
         return 0.0
-    low, high = (float(bound) for bound in values.aminmax()) if not values.is_complex() else (0.0, float(values.abs().max()))
+    low, high = (
+        (float(bound) for bound in values.aminmax()) if not values.is_complex() else (0.0, float(values.abs().max()))
+    )
     return max(-low, high) if not math.isnan(low + high) or math.isinf(low + high) else math.nan
 
 

@@ -28,7 +28,16 @@ ISOMETRIC = frozenset(
 )  # fmt: skip
 """Operations that only rearrange: the gradient's norm is the same on both sides, so one reading serves both."""
 
-_SHAPES_A_WEIGHT = ISOMETRIC | {"Expand", "Select", "Slice", "Split", "SplitWithSizes", "UnsafeSplit", "Unbind", "Chunk"}
+_SHAPES_A_WEIGHT = ISOMETRIC | {
+    "Expand",
+    "Select",
+    "Slice",
+    "Split",
+    "SplitWithSizes",
+    "UnsafeSplit",
+    "Unbind",
+    "Chunk",
+}
 """Operations through which a parameter is still the same parameter."""
 
 _LEAF = "torch::autograd::AccumulateGrad"

@@ -64,9 +64,7 @@ def _recurrences(tape: Tape, parameters: Mapping[str, torch.Tensor]) -> dict[str
     return chains
 
 
-def _gradient_per_step(
-    tape: Tape, steps: list[int], weight: torch.Tensor, generator: torch.Generator
-) -> list[float]:
+def _gradient_per_step(tape: Tape, steps: list[int], weight: torch.Tensor, generator: torch.Generator) -> list[float]:
     """‖gradient‖ at the output of each step's operation, first step first."""
     norms = [0.0] * len(steps)
 
@@ -78,12 +76,14 @@ def _gradient_per_step(
 
     last = tape.operations[steps[-1]]
     question = torch.empty(shape_of(last), dtype=weight.dtype, device=weight.device)
-    handles = [
-        tape.operations[index].node.register_prehook(reader(position)) for position, index in enumerate(steps)
-    ]
+    handles = [tape.operations[index].node.register_prehook(reader(position)) for position, index in enumerate(steps)]
     try:
         torch.autograd.grad(
-            [GradientEdge(last.node, 0)], [weight], rademacher([question], generator), retain_graph=True, allow_unused=True
+            [GradientEdge(last.node, 0)],
+            [weight],
+            rademacher([question], generator),
+            retain_graph=True,
+            allow_unused=True,
         )
     finally:
         for handle in handles:

@@ -63,7 +63,9 @@ def descend(view: View, layer: LayerReading, sign: int) -> Descent:
         entry[0] += change
         if following.role is Role.ACTIVATION:
             entry[1] += change
-            kinds[view.stage(following)] = max(kinds.get(view.stage(following), (0.0, "")), (sign * change, following.kind))
+            kinds[view.stage(following)] = max(
+                kinds.get(view.stage(following), (0.0, "")), (sign * change, following.kind)
+            )
         current = following
     found = tuple(
         Share(layer=name, change=change, by_activations=part, activation=kinds.get(name, (0.0, ""))[1])
@@ -146,9 +148,7 @@ def fading(view: View) -> tuple[Ailment, ...]:
 def growing(view: View) -> tuple[Ailment, ...]:
     """Layers at which the signal has grown out of range."""
     limits = view.thresholds
-    high = {
-        layer.name for layer in view.readings.layers if _judged(view, layer) and view.loud(layer) > limits.burst
-    }
+    high = {layer.name for layer in view.readings.layers if _judged(view, layer) and view.loud(layer) > limits.burst}
     return _ailments(view, high, +1, lambda layer: view.loud(layer) > limits.exploding)
 
 

@@ -11,7 +11,6 @@ from functools import cached_property
 from gradcheck_cli.config import Thresholds
 from gradcheck_cli.readings import LayerReading, Readings, Role
 
-
 SMALL, LARGE = 0.1, 10.0
 """Values of a layer are of ordinary size between these, and then only T counts."""
 

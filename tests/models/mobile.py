@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  # as everybody writes it
+from torch.nn import functional as F
 
 from .convolutional import he_, images
 from .zoo import Built, family

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  # as everybody writes it
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, rnn
 
 from .zoo import Built, family

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812  # as everybody writes it
+from torch.nn import functional as F
 
 from gradcheck_cli.records import Finding, LayerReadings, LayerReport, Verdict
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from remedy_reports import deep, execute, finding, layer, report_of, transmissions
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  # as everybody writes it
+from torch.nn import functional as F
 
 from gradcheck_cli.records import LayerReport
 from gradcheck_cli.remedies import advise

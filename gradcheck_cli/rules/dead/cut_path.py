@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from gradcheck_cli.records import Verdict
 from gradcheck_cli.readings import LayerReading
+from gradcheck_cli.records import Verdict
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
 
@@ -30,13 +30,13 @@ class CutPath:
 
     def check(self, view: View) -> Iterator[Hit]:
         """Hit every layer that ran unheard; the one nearest to the cut is where it starts, and a module that only cuts."""
-        for cut in view.readings.cuts:
-            if cut.leaf and cut.where in view.layers:
+        for stop in view.readings.cuts:
+            if stop.leaf and stop.where in view.layers:
                 yield Hit(
-                    layer=cut.where,
+                    layer=stop.where,
                     culprit=True,
-                    message=f"{cut.operation} cuts the path to {len(cut.behind)} layers in front of it",
-                    evidence={"operation": cut.operation, "where": cut.where, "cause": "cut"},
+                    message=f"{stop.operation} cuts the path to {len(stop.behind)} layers in front of it",
+                    evidence={"operation": stop.operation, "where": stop.where, "cause": "cut"},
                 )
         for layer in view.parametric:
             if not layer.called or layer.reached or not _lost(layer):

@@ -57,4 +57,8 @@ class SilentUnits:
                 },
             )
             if stage != name:
-                yield Hit(layer=name, because_of=(stage,), message=f"flat for {len(units.dead)} of {units.units} units of {stage}")
+                yield Hit(
+                    layer=name,
+                    because_of=(stage,),
+                    message=f"flat for {len(units.dead)} of {units.units} units of {stage}",
+                )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from gradcheck_cli.records import Verdict
 from gradcheck_cli.readings import LayerReading, ParameterReading
+from gradcheck_cli.records import Verdict
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
 from gradcheck_cli.rules.wording import listing
@@ -54,7 +54,12 @@ class ZeroGradient:
                 culprit=not guilty,
                 because_of=tuple(guilty),
                 message=f"the gradient of {listing([w.name for w in weights]) or 'its output'} is exactly zero{because}",
-                evidence={"parameters": [w.name for w in weights], "zero_weights": zero, "cause": "cut", "operation": "zero"},
+                evidence={
+                    "parameters": [w.name for w in weights],
+                    "zero_weights": zero,
+                    "cause": "cut",
+                    "operation": "zero",
+                },
             )
         for name, count in stops.items():
             yield Hit(

@@ -37,6 +37,7 @@ class Burst:
                     layer=share.layer,
                     culprit=True,
                     confidence=confidence(view.thresholds.outlier, share.factor),
-                    message=f"amplifies the signal by {number(share.factor)}; {len(ailment.layers)} layers in front of it get too much",
+                    message=f"amplifies the signal by {number(share.factor)}; "
+                    f"{len(ailment.layers)} layers in front of it get too much",
                     evidence={"factor": share.factor, "cause": "weight-scale"},
                 )

@@ -45,7 +45,10 @@ class DepthGrowth:
                 rate = depth.rate(ailment.descent)
                 message = f"gets {number(t)} times what the output asks, because of {listing(start)}"
                 if here:
-                    message = f"the signal grows by a factor of {number(rate)} per layer; from here to the input it is out of range (T = {number(t)})"
+                    message = (
+                        f"the signal grows by a factor of {number(rate)} per layer; "
+                        f"from here to the input it is out of range (T = {number(t)})"
+                    )
                 yield Hit(
                     layer=name,
                     culprit=here,

@@ -34,7 +34,11 @@ class NonfiniteGradients:
             for layer in view.parametric
             if any(p.signal_nonfinite or p.loss_gradient_nonfinite for p in layer.parameters)
         ] or [layer for layer in view.readings.layers if not math.isfinite(layer.transmission or 0.0)]
-        if not bad or view.readings.output_nonfinite or any(p.nonfinite for layer in view.parametric for p in layer.parameters):
+        if (
+            not bad
+            or view.readings.output_nonfinite
+            or any(p.nonfinite for layer in view.parametric for p in layer.parameters)
+        ):
             return
         start = bad[-1].name
         for layer in bad:
@@ -43,6 +47,7 @@ class NonfiniteGradients:
                 layer=layer.name,
                 culprit=layer.name == start,
                 because_of=() if layer.name == start else (start,),
-                message=f"its gradients are NaN or infinite in {view.readings.dtype}" + (f" ({count} elements)" if count else ""),
+                message=f"its gradients are NaN or infinite in {view.readings.dtype}"
+                + (f" ({count} elements)" if count else ""),
                 evidence={"nonfinite": count, "dtype": view.readings.dtype, "cause": "dtype"},
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar
 
 from gradcheck_cli.records import Verdict
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
-import math
 
 
 class NonfiniteLoss:

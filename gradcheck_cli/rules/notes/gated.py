@@ -32,5 +32,8 @@ class Gated:
                 yield Hit(
                     layer=layer.name,
                     message=f"gated by {listing(list(view.readings.gates))}, which opens by itself",
-                    evidence={"gates": list(view.readings.gates), "opened_transmission": layer.opened_transmission or 0.0},
+                    evidence={
+                        "gates": list(view.readings.gates),
+                        "opened_transmission": layer.opened_transmission or 0.0,
+                    },
                 )

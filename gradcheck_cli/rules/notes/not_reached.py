@@ -29,6 +29,14 @@ class NotReached:
         """Note the layers concerned."""
         for layer in view.parametric:
             silent = [p.name for p in layer.parameters if p.trainable and not p.reached]
-            if not silent or unused(view, layer) or (layer.called and not layer.reached and len(silent) == len(layer.parameters)):
+            if (
+                not silent
+                or unused(view, layer)
+                or (layer.called and not layer.reached and len(silent) == len(layer.parameters))
+            ):
                 continue
-            yield Hit(layer=layer.name, message=f"this sample does not reach {listing(silent)}", evidence={"parameters": silent})
+            yield Hit(
+                layer=layer.name,
+                message=f"this sample does not reach {listing(silent)}",
+                evidence={"parameters": silent},
+            )

@@ -33,5 +33,9 @@ class PartlyDead:
             yield Hit(
                 layer=view.stage(layer),
                 message=f"{len(units.dead)} of {units.units} units never fire in {layer.name}",
-                evidence={"dead_units": len(units.dead) / units.units, "units": list(units.dead[:100]), "activation": layer.kind},
+                evidence={
+                    "dead_units": len(units.dead) / units.units,
+                    "units": list(units.dead[:100]),
+                    "activation": layer.kind,
+                },
             )

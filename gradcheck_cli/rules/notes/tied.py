@@ -27,4 +27,6 @@ class Tied:
             shared = [p for p in layer.parameters if p.tied_to]
             if shared:
                 names = listing([str(p.tied_to) for p in shared])
-                yield Hit(layer=layer.name, message=f"tied to {names}", evidence={"tied_to": [str(p.tied_to) for p in shared]})
+                yield Hit(
+                    layer=layer.name, message=f"tied to {names}", evidence={"tied_to": [str(p.tied_to) for p in shared]}
+                )

@@ -32,7 +32,14 @@ class SaturatedUnits:
         """Hit the layer whose units these are."""
         for layer in view.readings.layers:
             units = layer.units
-            if units is None or not units.bounded or layer.multiplied or layer.final or not units.units or not view.finite:
+            if (
+                units is None
+                or not units.bounded
+                or layer.multiplied
+                or layer.final
+                or not units.units
+                or not view.finite
+            ):
                 continue
             share = len(units.saturated) / units.units
             if share < view.thresholds.saturated_share or units.seen < view.thresholds.evidence:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from gradcheck_cli.records import Verdict
 from gradcheck_cli.readings import LayerReading
+from gradcheck_cli.records import Verdict
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
 from gradcheck_cli.rules.wording import confidence, number
@@ -44,7 +44,13 @@ class TimeDecay:
                 confidence=confidence(time.reach, view.thresholds.time_reach),
                 message=f"the gradient fades by a factor of {number(time.gain)} per time step: after {time.heard} of "
                 f"{time.steps} steps it is below a thousandth, and the first step gets {number(time.reach)}",
-                evidence={"reach": time.reach, "gain": time.gain, "steps": time.steps, "heard": time.heard, "cause": "time"},
+                evidence={
+                    "reach": time.reach,
+                    "gain": time.gain,
+                    "steps": time.steps,
+                    "heard": time.heard,
+                    "cause": "time",
+                },
             )
 
 

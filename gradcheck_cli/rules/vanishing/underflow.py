@@ -34,7 +34,11 @@ class Underflow:
         for layer in view.parametric:
             for weight in layer.weights:
                 gradient = weight.loss_gradient
-                if gradient is None or gradient / weight.size**0.5 >= view.thresholds.half_underflow or not weight.signal:
+                if (
+                    gradient is None
+                    or gradient / weight.size**0.5 >= view.thresholds.half_underflow
+                    or not weight.signal
+                ):
                     continue
                 yield Hit(
                     layer=layer.name,
