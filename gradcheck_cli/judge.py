@@ -45,7 +45,7 @@ def judge(
     Raises:
         UsageError: a selection names no rule.
     """
-    _check(select, ignore)
+    check_selection(select, ignore)
     view = View(readings, thresholds or Thresholds())
     pairs = [(rule, hit) for rule in RULES for hit in rule.check(view)]
     kept = [(rule, hit) for rule, hit in pairs if _wanted(rule.code, hit.layer, select, ignore)]
@@ -64,7 +64,8 @@ def judge(
     )
 
 
-def _check(*selections: Sequence[str]) -> None:
+def check_selection(*selections: Sequence[str]) -> None:
+    """Raise UsageError ``unknown-rule`` where a selection names no rule; cheap, so that it can be asked first."""
     codes = [rule.code for rule in RULES]
     for selection in (item for items in selections for item in items):
         prefix = selection.partition(":")[0]

@@ -10,7 +10,7 @@ import msgspec
 
 from gradcheck_cli import __version__
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.records import Diagnosis, ModelFacts, Remedy, Request, Sample, SampleFacts, Subject
+from gradcheck_cli.records import Diagnosis, Finding, ModelFacts, Remedy, Request, Sample, SampleFacts, Subject
 
 if TYPE_CHECKING:
     import torch
@@ -49,17 +49,18 @@ def diagnose(
     tensor, tuple or dict of them, or a path as on the command line; None makes up a sample. The other options are
     those of ``gradcheck diagnose``. Raises the classes of `gradcheck_cli.errors`.
     """
-    from gradcheck_cli.judge import judge
+    from gradcheck_cli.judge import check_selection, judge
     from gradcheck_cli.probe import look
-    from gradcheck_cli.remedies import advise
+    from gradcheck_cli.remedies import advise, with_remedies
     from gradcheck_cli.sample import draw
 
     if rehearse:
         raise UsageError("not-yet", f"rehearse={rehearse}: this version does not rehearse", hint="leave rehearse at 0")
+    check_selection(select, ignore)
     tell = progress or _silent
 
     tell("loading the model", 0, 0)
-    subject = _subject(model, arch=arch, trust=trust)
+    subject = _placed(_subject(model, arch=arch, trust=trust), device=device, dtype=dtype)
     tell("drawing the sample", 0, 0)
     sample = draw(
         subject,
@@ -76,7 +77,8 @@ def diagnose(
     readings = look(subject, sample, mode=mode, lr=lr, optimizer=optimizer, seed=seed, progress=tell)
     judgement = judge(readings, select=tuple(select), ignore=tuple(ignore))
     remedies = advise(judgement.findings, judgement.layers)
-    return _diagnosis(subject, sample, readings, judgement, remedies)
+    findings = with_remedies(judgement.findings, judgement.layers)
+    return _diagnosis(subject, sample, readings, judgement, findings, remedies)
 
 
 def run(request: Request, progress: Progress) -> Diagnosis:
@@ -85,11 +87,32 @@ def run(request: Request, progress: Progress) -> Diagnosis:
 
 
 def _subject(model: str | os.PathLike[str] | torch.nn.Module, *, arch: str | None, trust: bool) -> Subject:
-    from gradcheck_cli.load import adopt, load
+    from gradcheck_cli.loaders import adopt, load
 
     if isinstance(model, (str, os.PathLike)):
         return load(os.fspath(model), arch=arch, trust=trust)
     return adopt(model)
+
+
+def _placed(subject: Subject, *, device: str | None, dtype: str | None) -> Subject:
+    """Move a loaded model to where, and to what, it is to be measured in; a caller's own module stays as it is."""
+    if device is None and dtype is None:
+        return subject
+    if subject.format == "in-memory":
+        raise UsageError(
+            "not-moved", "device and dtype are for models that are loaded", hint="call module.to(...) before diagnose"
+        )
+    import torch
+
+    try:
+        wanted = None if dtype is None else getattr(torch, dtype.removeprefix("torch."))
+        subject.module.to(device=device, dtype=wanted)
+    except (AttributeError, RuntimeError, TypeError, AssertionError) as error:
+        what = " ".join(f"{option} {value}" for option, value in (("--device", device), ("--dtype", dtype)) if value)
+        raise UsageError(
+            "unusable-device", f"{what}: {str(error).splitlines()[0][:200]}", hint="leave it out, or name another"
+        ) from error
+    return subject
 
 
 def _diagnosis(
@@ -97,6 +120,7 @@ def _diagnosis(
     sample: Sample,
     readings: Readings,
     judgement: Judgement,
+    findings: tuple[Finding, ...],
     remedies: tuple[Remedy, ...],
 ) -> Diagnosis:
     return Diagnosis(
@@ -107,7 +131,7 @@ def _diagnosis(
         summary=judgement.summary,
         culprits=judgement.culprits,
         layers=judgement.layers,
-        findings=judgement.findings,
+        findings=findings,
         remedies=remedies,
         not_measured=judgement.not_measured,
     )

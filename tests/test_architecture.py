@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LEVELS = (
     ("records", "errors", "config", "text", "tensors", "readings", ""),  # "": the package itself, for its version
-    ("load",),
+    ("loaders",),
     ("sample",),
     ("probe",),
     ("rules",),
@@ -160,8 +160,8 @@ def test_only_cli_and_render_speak() -> None:
     ("files", "way", "ring", "speaker"),
     [
         (
-            {"load/a.py": "from gradcheck_cli import probe"},
-            ["gradcheck_cli.load.a imports gradcheck_cli.probe"],
+            {"loaders/a.py": "from gradcheck_cli import probe"},
+            ["gradcheck_cli.loaders.a imports gradcheck_cli.probe"],
             [],
             [],
         ),
@@ -175,9 +175,12 @@ def test_only_cli_and_render_speak() -> None:
         ({"records.py": "def f():\n    import gradcheck_cli.render"}, [], [], []),
         ({"judge.py": "if TYPE_CHECKING:\n    from gradcheck_cli.cli import x"}, [], [], []),
         (
-            {"load/a.py": "from gradcheck_cli.load import b", "load/b.py": "from gradcheck_cli.load.a import x"},
+            {
+                "loaders/a.py": "from gradcheck_cli.loaders import b",
+                "loaders/b.py": "from gradcheck_cli.loaders.a import x",
+            },
             [],
-            ["gradcheck_cli.load.a", "gradcheck_cli.load.b", "gradcheck_cli.load.a"],
+            ["gradcheck_cli.loaders.a", "gradcheck_cli.loaders.b", "gradcheck_cli.loaders.a"],
             [],
         ),
         ({"probe/a.py": "print(1)", "cli/a.py": "print(1)"}, [], [], ["gradcheck_cli.probe.a prints"]),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+from typing import TYPE_CHECKING
 
 from gradcheck_cli.errors import SampleError
+
+if TYPE_CHECKING:
+    from gradcheck_cli.sample.files import DataFile
 
 MAX_MEMBERS = 50_000
 MAX_BYTES = 4 << 30
@@ -48,3 +52,17 @@ def _check_sums(archive: zipfile.ZipFile, path: str) -> None:
 
 def _broken(path: str, message: str) -> SampleError:
     return SampleError("broken-data", message, hint="write the file again", file=path)
+
+
+def zip_names(file: DataFile) -> list[str]:
+    """Return the names of the members if `file` is a zip archive, else nothing."""
+    if not file.head.startswith(b"PK"):
+        return []
+    try:
+        file.stream.seek(0)
+        with zipfile.ZipFile(file.stream) as archive:
+            return archive.namelist()
+    except Exception as error:  # zipfile raises many kinds on garbage; all mean the same
+        raise SampleError(
+            "broken-data", "the zip archive is damaged or cut short", hint="write the file again", file=file.path
+        ) from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_cli.errors import SampleError
+from gradcheck_cli.sample.archives import zip_names
 
 if TYPE_CHECKING:
     from gradcheck_cli.sample.files import DataFile
@@ -86,20 +86,6 @@ def read(file: DataFile) -> Any:
         if candidate.recognises(file):
             return candidate.read(file)
     raise _refusal(file)
-
-
-def zip_names(file: DataFile) -> list[str]:
-    """Return the names of the members if `file` is a zip archive, else nothing."""
-    if not file.head.startswith(b"PK"):
-        return []
-    try:
-        file.stream.seek(0)
-        with zipfile.ZipFile(file.stream) as archive:
-            return archive.namelist()
-    except Exception as error:  # zipfile raises many kinds on garbage; all mean the same
-        raise SampleError(
-            "broken-data", "the zip archive is damaged or cut short", hint="write the file again", file=file.path
-        ) from error
 
 
 def _refusal(file: DataFile) -> SampleError:

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from gradcheck_cli.errors import SampleError
-from gradcheck_cli.sample.archives import check_archive
+from gradcheck_cli.sample.archives import check_archive, zip_names
 from gradcheck_cli.sample.arrays import as_tensors
 from gradcheck_cli.sample.files import DataFile
-from gradcheck_cli.sample.interface import zip_names
 from gradcheck_cli.sample.pickles import BrokenPickleError, ForeignPickleError, check_pickle
 from gradcheck_cli.tensors import leaves
 

@@ -11,7 +11,9 @@ from gradcheck_cli.rules.view import View
 
 
 class BehindDead:
-    """Everything in front of this layer is dead, so its input does not depend on the data; its own units cannot be judged.
+    """Its input is constant, because what is in front of it is dead.
+
+    Everything in front of this layer is dead, so its input does not depend on the data; its own units cannot be judged.
 
     Source. The method's look-alikes.
     """

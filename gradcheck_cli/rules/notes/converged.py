@@ -12,7 +12,9 @@ from gradcheck_cli.rules.view import View
 
 
 class Converged:
-    """The loss gradients are tiny relative to the weights while the loss-free signal is healthy: the model has learned its sample.
+    """The loss asks for nothing any more.
+
+    The loss gradients are tiny relative to the weights while the loss-free signal is healthy: the model has learned its sample.
 
     Source. The method's look-alikes: transmission is loss-free.
     """

@@ -12,7 +12,9 @@ from gradcheck_cli.rules.wording import number
 
 
 class FewSamples:
-    """Half of the units or more were silent, on too few values to say that they are dead: a unit silent N times may still fire with
+    """Too few samples to call a unit dead.
+
+    Half of the units or more were silent, on too few values to say that they are dead: a unit silent N times may still fire with
     a probability of up to 3/N (95 % confidence).
 
     What to do. Give a larger sample.

@@ -11,7 +11,9 @@ from gradcheck_cli.rules.view import View
 
 
 class Frozen:
-    """All parameters of this layer have `requires_grad=False`: it is not meant to learn, and gets no verdict.
+    """The layer is frozen.
+
+    All parameters of this layer have `requires_grad=False`: it is not meant to learn, and gets no verdict.
 
     Source. The method's look-alikes.
     """

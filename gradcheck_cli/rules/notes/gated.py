@@ -12,7 +12,9 @@ from gradcheck_cli.rules.wording import listing
 
 
 class Gated:
-    """A parameter that is zero, or a tiny scale, shuts the path to this layer, and hears the output well itself: it opens in a step
+    """A gate shuts the path, and opens by itself.
+
+    A parameter that is zero, or a tiny scale, shuts the path to this layer, and hears the output well itself: it opens in a step
     or two. Zero-initialised residual branches and heads, LayerScale, LoRA's B.
 
     What it measures. The same batch once more with the gates open: the layer then hears the output.

@@ -13,7 +13,9 @@ from gradcheck_cli.rules.wording import listing
 
 
 class NotReached:
-    """The layer did not run on this sample, or some of its parameters were not read, and nothing says that they never are: experts
+    """This sample does not reach the layer.
+
+    The layer did not run on this sample, or some of its parameters were not read, and nothing says that they never are: experts
     that got no token, optional inputs, mask tokens.
 
     What to do. A sample that uses it.

@@ -11,7 +11,9 @@ from gradcheck_cli.rules.view import View
 
 
 class PartlyDead:
-    """Some units of this layer never fired on the sample, fewer than make it dead.
+    """Some units never fire, fewer than half.
+
+    Some units of this layer never fired on the sample, fewer than make it dead.
 
     Why it matters. They are capacity that is lost on this data; growing numbers in later checkpoints are a warning.
 

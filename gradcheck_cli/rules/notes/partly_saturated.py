@@ -11,7 +11,9 @@ from gradcheck_cli.rules.view import View
 
 
 class PartlySaturated:
-    """Some units of a bounded activation are saturated, fewer than make the layer ill; or they are gates or the model's last
+    """Some units are saturated, or gates are.
+
+    Some units of a bounded activation are saturated, fewer than make the layer ill; or they are gates or the model's last
     activation, where saturation is a decision and not a fault.
 
     Source. The method's look-alikes.

@@ -12,7 +12,9 @@ from gradcheck_cli.rules.wording import listing
 
 
 class Tied:
-    """A parameter of this layer is the same tensor as one of another layer; it is measured once, under its first name.
+    """The layer shares its weights with another.
+
+    A parameter of this layer is the same tensor as one of another layer; it is measured once, under its first name.
 
     Source. The method's look-alikes.
     """

@@ -12,7 +12,9 @@ from gradcheck_cli.rules.wording import number
 
 
 class UndoneScale:
-    """The transmission alone would look ill, but the layer's values are as large as it is small (or the other way round): a scale
+    """A small, or large, transmission that the size of the values undoes.
+
+    The transmission alone would look ill, but the layer's values are as large as it is small (or the other way round): a scale
     that its neighbours undo.
 
     Source. The method's look-alikes: attenuation that linear algebra undoes.

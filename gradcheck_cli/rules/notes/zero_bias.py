@@ -12,7 +12,9 @@ from gradcheck_cli.rules.wording import listing
 
 
 class ZeroBias:
-    """The gradient of a bias, or of another vector, is zero, or rounding noise, while the layer's weights hear the output well: a
+    """A bias has no influence on the output, by structure.
+
+    The gradient of a bias, or of another vector, is zero, or rounding noise, while the layer's weights hear the output well: a
     bias in front of a normalisation layer, an attention key's bias, a bias that every class shares.
 
     Source. The method's look-alikes: structural zeros.

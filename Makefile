@@ -1,0 +1,37 @@
+# Two commands set everything up from nothing: `make demo` shows the tool at work, `make test` proves it right.
+# The first of them makes .venv; nothing outside this folder is touched.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-slow lint models bench clean
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+demo: $(READY)  ## a network that cannot learn, and its cure
+	-$(BIN)/gradcheck diagnose sample_models/sigmoid_mlp.pt --data sample_models/sigmoid_mlp.npz
+	$(BIN)/gradcheck diagnose sample_models/relu_mlp.pt --data sample_models/relu_mlp.npz
+
+test: $(READY) lint  ## under ten minutes on two cores
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-slow: $(READY) lint  ## everything; before an issue is called resolved
+	$(BIN)/python -m pytest -q -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy
+
+models: $(READY)  ## build the sample models again
+	$(BIN)/python sample_models/build.py
+
+bench: $(READY)  ## what an instrumented pass costs
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf .venv .gradcheck .mypy_cache .pytest_cache .ruff_cache .hypothesis
