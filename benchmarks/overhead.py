@@ -3,8 +3,8 @@
     python benchmarks/overhead.py [--threads 1] [--repeat 15]
 
 Bare and instrumented passes take turns, and the median of the paired ratios is printed, so that a machine that speeds up or
-slows down does not matter. The instrumented pass does everything that `diagnose` does for one batch but its second backward
-pass: module scopes, the tape, units, values, and the gradient's norm at every operation.
+slows down does not matter. The instrumented pass does everything that `diagnose` does for a batch but the loss's own
+backward pass, which is bare: module scopes, the tape, units, values, and the gradient's norm at every operation.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def ratios(module: nn.Module, x: torch.Tensor, repeat: int) -> list[float]:
         begin = time.perf_counter()
         bare(module, x, cotangent)
         middle = time.perf_counter()
-        measure(subject, batch, None)
+        measure(subject, batch, None, keep=False)
         end = time.perf_counter()
         if turn >= 2:
             found.append((end - middle) / (middle - begin))

@@ -67,6 +67,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     zero_weight: float = 1e-7
     """Root mean square of a matrix's elements below which its weights count as gone."""
 
+    learning_rate: float = 0.01
+    """The contract's default. Updates are shown for it, but judged only where the user gave a rate."""
+
     relative_update: float = 1.0
     """lr·‖∂L/∂W‖/‖W‖ above which one step replaces the weights: the method's definition."""
 

@@ -157,7 +157,7 @@ def _numbers(layer: LayerReading, view: View) -> LayerReadings:
     weight = math.hypot(*(p.norm for p in layer.parameters)) if layer.parameters else None
     signal = math.hypot(*signals) if signals else None
     loss = math.hypot(*losses) if losses else None
-    lr = view.readings.lr
+    lr = view.readings.lr or view.thresholds.learning_rate
     return LayerReadings(
         transmission=layer.transmission,
         gain=layer.gain,
@@ -168,7 +168,7 @@ def _numbers(layer: LayerReading, view: View) -> LayerReadings:
         learning_signal=signal,
         relative_signal=signal / weight if signal is not None and weight else None,
         loss_gradient=loss,
-        relative_update=lr * loss / weight if lr is not None and loss is not None and weight else None,
+        relative_update=lr * loss / weight if loss is not None and weight else None,
         weight_norm=weight,
         output_rms=layer.output_rms,
         time_gain=layer.time.gain if layer.time else None,

@@ -183,7 +183,7 @@ class LayerReadings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     loss_gradient: float | None = None
     """‖∂L/∂W‖, all parameters of the layer together, root mean square over batches."""
     relative_update: float | None = None
-    """lr · ‖∂L/∂W‖ / ‖W‖; only with a learning rate."""
+    """lr · ‖∂L/∂W‖ / ‖W‖, for the learning rate given, else for 0.01."""
     weight_norm: float | None = None
     """‖W‖, all parameters of the layer together."""
     output_rms: float | None = None

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch  # noqa: E402  # the path above makes the imports below possible
 
-from accuracy import architectures, injected, lookalikes, recurrent, theory, trained  # noqa: E402
+from accuracy import architectures, idioms, injected, lookalikes, recurrent, theory, trained  # noqa: E402
 from accuracy.cases import DEAD, EXPLODING, HEALTHY, VANISHING, Case  # noqa: E402
 from gradcheck_cli.errors import GradcheckError  # noqa: E402
 from gradcheck_cli.judge import judge  # noqa: E402
@@ -29,7 +29,7 @@ from gradcheck_cli.probe.look import look  # noqa: E402
 from gradcheck_cli.records import Batch, Sample, Subject  # noqa: E402
 
 FAMILIES = {
-    "theory": theory, "injected": injected, "lookalikes": lookalikes, "architectures": architectures, "trained": trained,
+    "theory": theory, "injected": injected, "lookalikes": lookalikes, "idioms": idioms, "architectures": architectures, "trained": trained,
     "recurrent": recurrent,
 }  # fmt: skip
 VERDICTS = (DEAD, EXPLODING, VANISHING, HEALTHY, "not-measured", "error")

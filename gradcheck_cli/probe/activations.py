@@ -94,6 +94,7 @@ def lower_edge(slope: Callable[[torch.Tensor], torch.Tensor]) -> float:
 
 
 def _others(tensor: torch.Tensor, axis: int) -> tuple[int, ...]:
+    axis %= max(1, tensor.ndim)
     return tuple(other for other in range(tensor.ndim) if other != axis)
 
 

@@ -53,7 +53,10 @@ def backward(
                 slots.append(slot)
             else:
                 shared.append((index, source))
-        handles.append(operation.node.register_hook(_reader(index, slots, out, incoming)))
+        if slots:
+            handles.append(operation.node.register_hook(_reader(index, slots, out, incoming)))
+        else:  # cheaper: PyTorch then wraps the output gradients alone
+            handles.append(operation.node.register_prehook(_output_reader(index, out)))
     try:
         gradients = torch.autograd.grad(
             list(roots), list(parameters.values()), list(cotangents), retain_graph=retain_graph, allow_unused=True
@@ -65,6 +68,15 @@ def backward(
         incoming[index] += out[source]
     _fill_rearrangements(tape, out, incoming)
     return BackwardReading(out, incoming, dict(zip(parameters, gradients, strict=True)))
+
+
+def _output_reader(index: int, out: list[float]) -> Callable[[Any], None]:
+    def read(outputs: tuple[torch.Tensor | None, ...]) -> None:
+        for gradient in outputs:
+            if gradient is not None:
+                out[index] += square_sum(gradient)
+
+    return read
 
 
 def _reader(index: int, slots: list[int], out: list[float], incoming: list[float]) -> Callable[[Any, Any], None]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from gradcheck_cli.errors import NotCompleted
-from gradcheck_cli.probe.activations import activation_kind, read_units
+from gradcheck_cli.probe.activations import ACTIVATIONS, read_units
 from gradcheck_cli.probe.backward import BackwardReading, Gradients, backward
 from gradcheck_cli.probe.cotangents import predictions, rademacher
 from gradcheck_cli.probe.layers import Layer, Owner, Plan, owners_of, plan_layers, tied_names, trainable_parameters
@@ -88,8 +89,10 @@ def forward_failed(error: Exception, scopes: Scopes) -> NotCompleted:
     )
 
 
-def measure(subject: Subject, batch: Batch, loss: Callable[[Any, Any], torch.Tensor] | None) -> tuple[Totals, Run]:
-    """Measure one batch: both backward passes. The run's graph is kept only for the caller's second looks."""
+def measure(
+    subject: Subject, batch: Batch, loss: Callable[[Any, Any], torch.Tensor] | None, *, keep: bool = True
+) -> tuple[Totals, Run]:
+    """Measure one batch: both backward passes. `keep`: the run's graph stays, for the caller's second looks."""
     run = forward(subject, batch)
     totals = Totals(samples=batch.size, batches=1, unregistered=run.tape.unregistered)
     for tensor in predictions(run.output):
@@ -97,7 +100,7 @@ def measure(subject: Subject, batch: Batch, loss: Callable[[Any, Any], torch.Ten
         totals.output_nonfinite += count_nonfinite(tensor)
     units = dict(_units(run.tape))
     if run.roots:
-        reading = transmission(subject, run, totals, 0)
+        reading = transmission(subject, run, totals, 0, keep=keep or loss is not None)
         plan = plan_layers(run.tape, subject.owners, subject.tied, _promoted(run.tape, reading))
         add_plan(totals, plan, run.tape, reading)
         _add_units(totals, plan, units)
@@ -107,12 +110,12 @@ def measure(subject: Subject, batch: Batch, loss: Callable[[Any, Any], torch.Ten
     return totals, run
 
 
-def transmission(subject: Subject, run: Run, totals: Totals, draw: int) -> BackwardReading:
+def transmission(subject: Subject, run: Run, totals: Totals, draw: int, *, keep: bool = True) -> BackwardReading:
     """The loss-free pass: ±1 on every prediction, back through the tape; signals of parameters go into `totals`."""
-    generator = torch.Generator().manual_seed(subject.seed * 1000 + draw)
+    generator = np.random.default_rng((subject.seed, draw))
     question = rademacher(run.roots, generator)
     totals.question += float(sum(tensor.numel() for tensor in question))
-    reading = guarded_backward(run.tape, run.roots, question, subject.parameters)
+    reading = guarded_backward(run.tape, run.roots, question, subject.parameters, keep=keep)
     for name, gradient in reading.parameters.items():
         parameter = totals.parameters.setdefault(name, ParameterTotals())
         if gradient is not None:
@@ -125,13 +128,18 @@ def transmission(subject: Subject, run: Run, totals: Totals, draw: int) -> Backw
 
 
 def guarded_backward(
-    tape: Tape, roots: list[torch.Tensor], cotangents: list[torch.Tensor], parameters: Mapping[str, torch.Tensor]
+    tape: Tape,
+    roots: list[torch.Tensor],
+    cotangents: list[torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
+    *,
+    keep: bool,
 ) -> BackwardReading:
-    """`backward`, keeping the graph; raises NotCompleted where the model's graph cannot be differentiated."""
+    """`backward`; raises NotCompleted where the model's graph cannot be differentiated."""
     if not parameters:
         return BackwardReading([0.0] * len(tape.operations), [0.0] * len(tape.operations), {})
     try:
-        return backward(tape, roots, cotangents, parameters, retain_graph=True)
+        return backward(tape, roots, cotangents, parameters, retain_graph=keep)
     except (RuntimeError, NotImplementedError) as error:
         raise _backward_failed(error) from error
 
@@ -145,14 +153,10 @@ def _backward_failed(error: Exception) -> NotCompleted:
 
 
 def _units(tape: Tape) -> list[tuple[int, Any]]:
-    axes = channel_axes(tape)
-    found = []
-    for index, operation in enumerate(tape.operations):
-        if activation_kind(operation.name):
-            counts = read_units(operation, axes[index])
-            if counts is not None:
-                found.append((index, counts))
-    return found
+    activations = [index for index, operation in enumerate(tape.operations) if operation.name in ACTIVATIONS]
+    axes = channel_axes(tape, activations)
+    read = ((index, read_units(tape.operations[index], axes[index])) for index in activations)
+    return [(index, counts) for index, counts in read if counts is not None]
 
 
 def _promoted(tape: Tape, reading: BackwardReading) -> list[int]:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from gradcheck_cli.tensors import leaves
@@ -43,10 +44,13 @@ def _named(output: Any) -> dict[str, Any]:
     return {}
 
 
-def rademacher(tensors: list[torch.Tensor], generator: torch.Generator) -> list[torch.Tensor]:
+def rademacher(tensors: list[torch.Tensor], generator: np.random.Generator) -> list[torch.Tensor]:
     """One cotangent of ±1 for each tensor, of its shape, dtype and device; drawn on the CPU so that devices agree."""
     drawn = []
     for tensor in tensors:
-        signs = torch.empty(tensor.shape).bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
-        drawn.append(signs.to(device=tensor.device, dtype=tensor.dtype))
+        bits = np.frombuffer(generator.bytes((tensor.numel() + 7) // 8), dtype=np.uint8)
+        signs = np.unpackbits(bits, count=tensor.numel()).astype(np.float32)
+        signs *= 2
+        signs -= 1
+        drawn.append(torch.from_numpy(signs).reshape(tensor.shape).to(device=tensor.device, dtype=tensor.dtype))
     return drawn

@@ -56,7 +56,7 @@ def _measure_batches(
     second = second_looks.SecondLooks()
     for number, batch in enumerate(sample.batches):
         progress("measuring", number, steps)
-        found, run = measure(model, batch, sample.loss)
+        found, run = measure(model, batch, sample.loss, keep=number == 0)
         totals.merge(found)
         if number == 0:
             progress("looking twice", number, steps)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from gradcheck_cli.probe import forensics, opening
@@ -104,7 +105,7 @@ def _open_gates(subject: Subject, batch: Batch, tape: object, totals: Totals, se
 
 
 def _through_time(subject: Subject, batch: Batch, run: Run, second: SecondLooks) -> None:
-    generator = torch.Generator().manual_seed(subject.seed)
+    generator = np.random.default_rng(subject.seed)
     if is_fused(run.tape):
         with _unfused():
             run = forward(subject, batch)

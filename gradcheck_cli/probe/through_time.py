@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch.autograd.graph import GradientEdge
 
@@ -35,7 +36,7 @@ def is_fused(tape: Tape) -> bool:
 
 
 def through_time(
-    tape: Tape, parameters: Mapping[str, torch.Tensor], generator: torch.Generator
+    tape: Tape, parameters: Mapping[str, torch.Tensor], generator: np.random.Generator
 ) -> dict[str, TimeReading]:
     """Measure every recurrence on a tape whose graph is still there: name of the recurrent weight → reading."""
     readings: dict[str, TimeReading] = {}
@@ -64,7 +65,9 @@ def _recurrences(tape: Tape, parameters: Mapping[str, torch.Tensor]) -> dict[str
     return chains
 
 
-def _gradient_per_step(tape: Tape, steps: list[int], weight: torch.Tensor, generator: torch.Generator) -> list[float]:
+def _gradient_per_step(
+    tape: Tape, steps: list[int], weight: torch.Tensor, generator: np.random.Generator
+) -> list[float]:
     """‖gradient‖ at the output of each step's operation, first step first."""
     norms = [0.0] * len(steps)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from gradcheck_cli.probe.tape import Operation, Tape
 
@@ -14,6 +15,9 @@ _CHANNELS_LAST = frozenset(
     {"Addmm", "Mm", "Bmm", "Baddbmm", "Addbmm", "Mv", "Addmv", "Dot", "Linear", "NativeLayerNorm", "FusedRmsNorm",
      "Embedding", "MkldnnRnnLayer", "Bilinear", "Trilinear"}
 )  # fmt: skip
+_SAME_SHAPE = frozenset(
+    {"Relu", "LeakyRelu", "Gelu", "Silu", "Tanh", "Sigmoid", "Elu", "NativeDropout", "Softplus", "Mish"}
+)
 _RESHAPES = frozenset({"View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Flatten", "Unflatten"})
 
 
@@ -23,22 +27,40 @@ def shape_of(operation: Operation, output: int = 0) -> tuple[int, ...]:
     return tuple(int(size) for size in metadata[output].shape) if output < len(metadata) else ()
 
 
-def channel_axes(tape: Tape) -> list[int]:
-    """For each operation, the axis of its first output that counts units."""
-    axes: list[int] = []
-    for operation in tape.operations:
-        axes.append(_axis(tape, operation, axes))
+def channel_axes(tape: Tape, wanted: Iterable[int]) -> dict[int, int]:
+    """For each wanted operation, the axis of its first output that counts units; −1 for the last, without asking its rank."""
+    axes: dict[int, int] = {}
+    for index in sorted(_needed(tape, wanted)):  # sources first
+        axes[index] = _axis(tape, tape.operations[index], axes)
     return axes
 
 
-def _axis(tape: Tape, operation: Operation, axes: list[int]) -> int:
+def _needed(tape: Tape, wanted: Iterable[int]) -> set[int]:
+    """The wanted operations, and what is in front of them up to where the axis is certain."""
+    needed: set[int] = set()
+    stack = list(wanted)
+    while stack:
+        index = stack.pop()
+        if index not in needed:
+            needed.add(index)
+            operation = tape.operations[index]
+            if operation.name not in _CHANNELS_LAST and operation.name not in _CHANNELS_FIRST:
+                stack.extend(source for source, _ in operation.inputs[:2])
+    return needed
+
+
+def _axis(tape: Tape, operation: Operation, axes: dict[int, int]) -> int:
+    if operation.name in _CHANNELS_LAST:
+        return -1
+    known = [(source, axes[source]) for source, _ in operation.inputs[:2] if source in axes]
+    if operation.name in _SAME_SHAPE and known and known[0][1] == -1:
+        return -1
     shape = shape_of(operation)
-    if operation.name in _CHANNELS_FIRST and len(shape) > 1:
-        return 1
-    if operation.name in _CHANNELS_LAST or len(shape) < 2:
-        return len(shape) - 1
-    for index, _ in operation.inputs:
-        before, axis = shape_of(tape.operations[index]), axes[index]
+    if operation.name in _CHANNELS_FIRST:
+        return 1 if len(shape) > 1 else 0
+    for source, axis in known:
+        before = shape_of(tape.operations[source])
+        axis = len(before) - 1 if axis == -1 else axis
         if operation.name in _RESHAPES:
             return _after_reshape(before, shape, axis)
         if operation.name in ("Transpose", "Permute"):
@@ -50,7 +72,7 @@ def _axis(tape: Tape, operation: Operation, axes: list[int]) -> int:
 
 def _guess(shape: tuple[int, ...]) -> int:
     """Features stand last in tables and sequences, and second in images."""
-    return 1 if len(shape) >= 4 else len(shape) - 1
+    return 1 if len(shape) >= 4 else max(0, len(shape) - 1)
 
 
 def _after_reshape(before: tuple[int, ...], shape: tuple[int, ...], axis: int) -> int:

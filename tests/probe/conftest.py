@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from looking import ASKED
+
+from gradcheck_cli.probe import batch
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +18,16 @@ def _one_thread_and_one_seed() -> Iterator[None]:
         torch.manual_seed(0)
         yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _note_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the instrument draws is noted, so that tests can put the same question by other means."""
+    draw = batch.rademacher
+
+    def noted(tensors: list[torch.Tensor], generator: Any) -> list[torch.Tensor]:
+        drawn = draw(tensors, generator)
+        ASKED.append([tensor.clone() for tensor in drawn])
+        return drawn
+
+    monkeypatch.setattr(batch, "rademacher", noted)

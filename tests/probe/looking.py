@@ -34,6 +34,7 @@ def look_at(
     seed: int = 0,
 ) -> Readings:
     """Look at a module on one batch made of `args` and `kwargs`, or on `batches`."""
+    ASKED.clear()
     sample = Sample(
         batches=batches or (batch_of(*args, kwargs=kwargs, target=target),),
         source="test",
@@ -71,11 +72,17 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def question(outputs: list[torch.Tensor], seed: int = 0) -> list[torch.Tensor]:
-    """The ±1 cotangents of the first batch's first draw, drawn again independently of the probe."""
-    generator = torch.Generator().manual_seed(seed * 1000)
-    drawn = []
-    for output in outputs:
-        signs = torch.empty(output.shape).bernoulli_(0.5, generator=generator) * 2 - 1
-        drawn.append(signs.to(output.dtype))
-    return drawn
+def signs(outputs: list[torch.Tensor], seed: int = 0) -> list[torch.Tensor]:
+    """A ±1 cotangent for each output, drawn by the tests themselves."""
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.randint(0, 2, t.shape, generator=generator) * 2.0 - 1).to(t.dtype) for t in outputs]
+
+
+ASKED: list[list[torch.Tensor]] = []
+"""The cotangents that the last look put to the outputs, one list for each backward pass; noted by a fixture."""
+
+
+def question(*outputs: torch.Tensor) -> list[torch.Tensor]:
+    """The first question that the last look asked; it must fit `outputs`."""
+    assert [tensor.shape for tensor in ASKED[0]] == [tensor.shape for tensor in outputs]
+    return [tensor.to(output.dtype) for tensor, output in zip(ASKED[0], outputs, strict=True)]
