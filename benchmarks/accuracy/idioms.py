@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .cases import DEAD, EXPLODING, HEALTHY, VANISHING, Case, Problem, problem
@@ -47,7 +47,7 @@ class Reverse(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         """−g."""
         return -gradient
 
@@ -56,34 +56,38 @@ class Nothing(Reverse):
     """A custom backward that forgets its gradient."""
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         """0."""
         return torch.zeros_like(gradient)
 
 
-def straight_through(net: Any, x: Tensor) -> Tensor:
+def _apply(kind: type[torch.autograd.Function], x: Tensor) -> Any:
+    return kind.apply(x)  # type: ignore[no-untyped-call]
+
+
+def _straight_through(net: Any, x: Tensor) -> Any:
     soft = net.encoder(x)
     return net.head(soft + (torch.round(soft) - soft).detach())
 
 
-def siamese_stop(net: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+def _siamese_stop(net: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     features = net.encoder(x)
     return net.head(features), features.detach()
 
 
-def with_metric(net: Any, x: Tensor) -> dict[str, Tensor]:
+def _with_metric(net: Any, x: Tensor) -> dict[str, Tensor]:
     logits = net.head(net.encoder(x))
     with torch.no_grad():
         sure = logits.softmax(-1).amax(-1)
     return {"logits": logits, "predicted": logits.argmax(-1), "confidence": sure}
 
 
-def gumbel(net: Any, x: Tensor) -> Tensor:
+def _gumbel(net: Any, x: Tensor) -> Any:
     return net.head(F.gumbel_softmax(net.encoder(x), hard=True))
 
 
-def hooked(factor: float) -> Callable[[Any, Tensor], Tensor]:
-    def use(net: Any, x: Tensor) -> Tensor:
+def _hooked(factor: float) -> Callable[[Any, Tensor], Any]:
+    def use(net: Any, x: Tensor) -> Any:
         features = net.encoder(x)
         if features.requires_grad:
             features.register_hook(lambda gradient: gradient * factor)
@@ -92,15 +96,17 @@ def hooked(factor: float) -> Callable[[Any, Tensor], Tensor]:
     return use
 
 
+# Relabelled after a first run, for a reason of its own: the first version left an encoder layer out, which is dead by definition.
 def physics(net: Any, x: Tensor) -> Tensor:
     """A residual with the derivative of the net's output after its input inside (PINN)."""
     x = x.detach().requires_grad_(True)
-    u = net.head(torch.tanh(net.encoder[0](x))[:, :32]).sum(1)
+    hidden = torch.tanh(net.encoder[2](torch.tanh(net.encoder[0](x))))
+    u = net.head(hidden).sum(1)
     (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
     return torch.cat([slope, u[:, None]], 1)
 
 
-def fourier(net: Any, x: Tensor) -> Tensor:
+def _fourier(net: Any, x: Tensor) -> Any:
     return net.head(torch.fft.fft(net.encoder(x), norm="ortho").real)
 
 
@@ -216,7 +222,9 @@ def _ended(end: nn.Module, outputs: int = 1, *, shift: float = 0.0, grow: float 
     return build
 
 
-def _cast(dtype: torch.dtype, name: str = "", fault: Callable[[nn.Module], object] | None = None, loss: float | None = None) -> Build:
+def _cast(
+    dtype: torch.dtype, name: str = "", fault: Callable[[nn.Module], object] | None = None, loss: float | None = None
+) -> Build:
     def build() -> Problem:
         if name:
             return _cast_zoo(name, dtype)
@@ -226,7 +234,11 @@ def _cast(dtype: torch.dtype, name: str = "", fault: Callable[[nn.Module], objec
         goal = torch.randint(0, 5, (64,))
         more: dict[str, Any] = {}
         if loss is not None:
-            more = {"targets": [goal], "loss": lambda out, y: loss * F.cross_entropy(out, y), "loss_name": "cross-entropy"}
+            more = {
+                "targets": [goal],
+                "loss": lambda out, y: loss * F.cross_entropy(out, y),
+                "loss_name": "cross-entropy",
+            }
         return problem(net.to(dtype), data().to(dtype), **more)
 
     return build
@@ -269,23 +281,82 @@ def _recompute(reentrant: bool) -> Build:
 
 def _gradients() -> list[Case]:
     return [
-        _case("straight-through", function(straight_through), HEALTHY, "the soft value carries the gradient"),
-        _case("gumbel-hard", function(gumbel), HEALTHY, "the soft sample carries the gradient"),
-        _case("stop-gradient-beside", function(siamese_stop), HEALTHY, "one output is detached on purpose, the encoder is reached by the other"),
-        _case("argmax-as-metric", function(with_metric), HEALTHY, "the argmax is only reported"),
-        _case("gradient-reversal", function(lambda net, x: net.head(Reverse.apply(net.encoder(x)))), HEALTHY, "the sign changes no size"),
-        _case("custom-backward-zero", function(lambda net, x: net.head(Nothing.apply(net.encoder(x)))), DEAD, "a custom backward returns zeros", encoder_0=DEAD, head=HEALTHY),
-        _case("hook-zero", function(hooked(0.0)), DEAD, "a tensor hook sets the gradient to zero", encoder_0=DEAD, head=HEALTHY),
-        _case("hook-times1e-8", function(hooked(1e-8)), VANISHING, "a tensor hook shrinks the gradient", encoder_0=VANISHING, head=HEALTHY),
+        _case("straight-through", function(_straight_through), HEALTHY, "the soft value carries the gradient"),
+        _case("gumbel-hard", function(_gumbel), HEALTHY, "the soft sample carries the gradient"),
+        _case(
+            "stop-gradient-beside",
+            function(_siamese_stop),
+            HEALTHY,
+            "one output is detached on purpose, the encoder is reached by the other",
+        ),
+        _case("argmax-as-metric", function(_with_metric), HEALTHY, "the argmax is only reported"),
+        _case(
+            "gradient-reversal",
+            function(lambda net, x: net.head(_apply(Reverse, net.encoder(x)))),
+            HEALTHY,
+            "the sign changes no size",
+        ),
+        _case(
+            "custom-backward-zero",
+            function(lambda net, x: net.head(_apply(Nothing, net.encoder(x)))),
+            DEAD,
+            "a custom backward returns zeros",
+            encoder_0=DEAD,
+            head=HEALTHY,
+        ),
+        _case(
+            "hook-zero",
+            function(_hooked(0.0)),
+            DEAD,
+            "a tensor hook sets the gradient to zero",
+            encoder_0=DEAD,
+            head=HEALTHY,
+        ),
+        _case(
+            "hook-times1e-8",
+            function(_hooked(1e-8)),
+            VANISHING,
+            "a tensor hook shrinks the gradient",
+            encoder_0=VANISHING,
+            head=HEALTHY,
+        ),
         _case("checkpointed", _recompute(False), HEALTHY, "recomputation changes no gradient"),
-        _case("physics-informed", function(physics), HEALTHY, "a derivative inside forward is differentiable; the second encoder layer is left out"),
-        _case("fourier-mixing", function(fourier), HEALTHY, "a unitary transform keeps norms"),
-        _case("truncated-bptt", lambda: problem(Truncated(False), torch.randn(8, 30, 6)), HEALTHY, "a remedy of Pascanu 2013: the last steps teach the cell"),
-        _case("state-lost", lambda: problem(Truncated(True), torch.randn(8, 30, 6)), DEAD, "the state is detached in front of the head", "cell"),
-        _case("sparse-gradients", lambda: problem(SparseBag(), torch.randint(0, 500, (16, 6))), HEALTHY, "a sparse gradient is a gradient"),
-        _case("spare-matrix", lambda: problem(Spare(), data()), DEAD, "a trainable matrix that nothing reads never moves", "", "extra"),
-        _case("detached-input-branch", function(lambda net, x: net.head(net.encoder(x)) + net.head(net.encoder(x).detach())), HEALTHY, "the encoder is reached by the first use"),
-    ]  # fmt: skip
+        _case("physics-informed", function(physics), HEALTHY, "a derivative inside forward is differentiable"),
+        _case("fourier-mixing", function(_fourier), HEALTHY, "a unitary transform keeps norms"),
+        _case(
+            "truncated-bptt",
+            lambda: problem(Truncated(False), torch.randn(8, 30, 6)),
+            HEALTHY,
+            "a remedy of Pascanu 2013: the last steps teach the cell",
+        ),
+        _case(
+            "state-lost",
+            lambda: problem(Truncated(True), torch.randn(8, 30, 6)),
+            DEAD,
+            "the state is detached in front of the head",
+            "cell",
+        ),
+        _case(
+            "sparse-gradients",
+            lambda: problem(SparseBag(), torch.randint(0, 500, (16, 6))),
+            HEALTHY,
+            "a sparse gradient is a gradient",
+        ),
+        _case(
+            "spare-matrix",
+            lambda: problem(Spare(), data()),
+            DEAD,
+            "a trainable matrix that nothing reads never moves",
+            "",
+            "extra",
+        ),
+        _case(
+            "detached-input-branch",
+            function(lambda net, x: net.head(net.encoder(x)) + net.head(net.encoder(x).detach())),
+            HEALTHY,
+            "the encoder is reached by the first use",
+        ),
+    ]
 
 
 def _ends() -> list[Case]:
@@ -293,38 +364,116 @@ def _ends() -> list[Case]:
         _case("output-relu-dead", _ended(nn.ReLU(), shift=-100.0), DEAD, "the output ReLU never fires", "head", "end"),
         _case("output-relu", _ended(nn.ReLU(), 8), HEALTHY, "some outputs fire, some samples do not: usual"),
         _case("output-softplus", _ended(nn.Softplus(), 2), HEALTHY, "a positive output"),
-        _case("hardtanh-off-scale", lambda: problem(plain(3, activation=lambda: nn.Hardtanh(-1e-6, 1e-6)), data()), DEAD, "beyond its corners on nearly every value the slope is exactly 0"),
+        _case(
+            "hardtanh-off-scale",
+            lambda: problem(plain(3, activation=lambda: nn.Hardtanh(-1e-6, 1e-6)), data()),
+            DEAD,
+            "beyond its corners on nearly every value the slope is exactly 0",
+        ),
         _case("exp-overflow", _ended(Apply(torch.exp), 3, grow=1e4), EXPLODING, "exp overflows float32", "end", "head"),
-        _case("denormal-scale-inside", lambda: problem(plain(4, activation=lambda: nn.Sequential(nn.ReLU(), Apply(lambda x: x * 1e-5))), data()), VANISHING, "four constants of 1e-5 in series"),
-        _case("masked-everything", lambda: problem(Masked(), torch.randn(4, 6, 16)), EXPLODING, "softmax over a row of −inf is NaN", "qkv", "softmax", ""),
-        _case("clip-scale-100", broken("two_towers", lambda net: net.get_parameter("logit_scale").data.fill_(math.log(100.0))), HEALTHY, "CLIP's temperature ends at 100"),
-    ]  # fmt: skip
+        _case(
+            "denormal-scale-inside",
+            lambda: problem(plain(4, activation=lambda: nn.Sequential(nn.ReLU(), Apply(lambda x: x * 1e-5))), data()),
+            VANISHING,
+            "four constants of 1e-5 in series",
+        ),
+        _case(
+            "masked-everything",
+            lambda: problem(Masked(), torch.randn(4, 6, 16)),
+            EXPLODING,
+            "softmax over a row of −inf is NaN",
+            "qkv",
+            "softmax",
+            "",
+        ),
+        _case(
+            "clip-scale-100",
+            broken("two_towers", lambda net: net.get_parameter("logit_scale").data.fill_(math.log(100.0))),
+            HEALTHY,
+            "CLIP's temperature ends at 100",
+        ),
+    ]
+
+
+def _pooled(pool: str, size: int) -> Build:
+    return lambda: problem(Pooled(pool), torch.randn(2, 1, size, size))
 
 
 def _counts() -> list[Case]:
     why = "the mean over S positions divides each one's gradient by S and the norm by √S: a matter of counting"
-    found = [_case(f"mean-pool-{size}", lambda s=size: problem(Pooled("mean"), torch.randn(2, 1, s, s)), HEALTHY, why) for size in (64, 256, 1024, 2048)]
-    found += [_case(f"sum-pool-{size}", lambda s=size: problem(Pooled("sum"), torch.randn(2, 1, s, s)), HEALTHY, "a sum over positions has a large norm by counting alone") for size in (64, 256)]
-    found.append(_case("max-pool-512", lambda: problem(Pooled("max"), torch.randn(2, 1, 512, 512)), HEALTHY, "one pixel of each channel gets all the gradient"))
-    found.append(_case("broadcast-latent", lambda: problem(Broadcast(), data(4)), HEALTHY, "a code read by 9216 pixels hears the sum of them: counting"))
+    found = [_case(f"mean-pool-{size}", _pooled("mean", size), HEALTHY, why) for size in (64, 256, 1024, 2048)]
+    found += [
+        _case(
+            f"sum-pool-{size}",
+            _pooled("sum", size),
+            HEALTHY,
+            "a sum over positions has a large norm by counting alone",
+        )
+        for size in (64, 256)
+    ]
+    found.append(
+        _case(
+            "max-pool-512",
+            _pooled("max", 512),
+            HEALTHY,
+            "one pixel of each channel gets all the gradient",
+        )
+    )
+    found.append(
+        _case(
+            "broadcast-latent",
+            lambda: problem(Broadcast(), data(4)),
+            HEALTHY,
+            "a code read by 9216 pixels hears the sum of them: counting",
+        )
+    )
     return found
 
 
 def _numbers() -> list[Case]:
+    # float16-overflow had × 1e4 at first: its values stay below 65504, so the culprit named here was not proven; × 1e5 exceeds it.
     found = [
         _case("bfloat16-mlp", _cast(torch.bfloat16), HEALTHY, "bfloat16 has the range of float32"),
         _case("float16-mlp", _cast(torch.float16), HEALTHY, "values of ordinary size"),
         _case("float64-gpt", _cast(torch.float64, "gpt"), HEALTHY, "only the precision differs"),
         _case("bfloat16-gpt", _cast(torch.bfloat16, "gpt"), HEALTHY, "only the precision differs"),
         _case("bfloat16-resnet", _cast(torch.bfloat16, "resnet"), HEALTHY, "only the precision differs"),
-        _case("float16-overflow", _cast(torch.float16, fault=times("linear1", 1e4)), EXPLODING, "values beyond 65504 are infinite in float16", "linear1", "linear2"),
-        _case("float16-loss-times1e-6", _cast(torch.float16, loss=1e-6), VANISHING, "gradients below 6e-8 are stored as 0 in float16"),
-        _case("float32-loss-times1e-6", _cast(torch.float32, loss=1e-6), HEALTHY, "the same loss in float32 loses nothing"),
+        _case(
+            "float16-overflow",
+            _cast(torch.float16, fault=times("linear1", 1e5)),
+            EXPLODING,
+            "values beyond 65504 are infinite in float16",
+            "linear1",
+            "linear2",
+        ),
+        _case(
+            "float16-loss-times1e-6",
+            _cast(torch.float16, loss=1e-6),
+            VANISHING,
+            "gradients below 6e-8 are stored as 0 in float16",
+        ),
+        _case(
+            "float32-loss-times1e-6", _cast(torch.float32, loss=1e-6), HEALTHY, "the same loss in float32 loses nothing"
+        ),
     ]
     for width, depth in ((2, 8), (3, 20), (2, 4), (4, 30)):
-        found.append(_case(f"born-dead-{width}x{depth}", born(width, depth, True), DEAD, "counted: a whole layer is off on 4096 inputs"))
+        found.append(
+            _case(
+                f"born-dead-{width}x{depth}",
+                born(width, depth, True),
+                DEAD,
+                "counted: a whole layer is off on 4096 inputs",
+            )
+        )
     for width, depth in ((3, 3), (4, 4), (8, 3)):
-        found.append(_case(f"born-alive-{width}x{depth}", born(width, depth, False), HEALTHY, "counted: no layer has half of its units off on 4096 inputs"))
+        found.append(
+            _case(
+                f"born-alive-{width}x{depth}",
+                born(width, depth, False),
+                HEALTHY,
+                "counted: no layer has half of its units off on 4096 inputs",
+            )
+        )
     return found
 
 
@@ -336,9 +485,33 @@ def _norms() -> list[Case]:
         found.append(_case(f"bn-mlp-linear2-times{factor:g}", net, HEALTHY, undone))
     for name, layer in (("resnet", "layer2.0.conv1"), ("vgg_bn", "0.7"), ("densenet", "2.conv1")):
         found.append(_case(f"{name}-{layer}-times1e-4", broken(name, times(layer, 1e-4)), HEALTHY, undone))
-    found.append(_case("bn-dead-by-shift", lambda: _shifted(), DEAD, "a norm's bias of −20 with gain 1 silences every unit", "norm2", "linear2", "act2"))
-    found.append(_case("eval-batch-norm", lambda: problem(plain(6, norm=nn.BatchNorm1d), data(), mode="eval"), HEALTHY, "running statistics at their start change nothing"))
-    found.append(_case("default-relu-depth5", lambda: problem(plain(5, initialise=untouched), data()), HEALTHY, "torch's default at depth 5: T = 0.41^5 = 0.012, and such nets train"))
+    found.append(
+        _case(
+            "bn-dead-by-shift",
+            lambda: _shifted(),
+            DEAD,
+            "a norm's bias of −20 with gain 1 silences every unit",
+            "norm2",
+            "linear2",
+            "act2",
+        )
+    )
+    found.append(
+        _case(
+            "eval-batch-norm",
+            lambda: problem(plain(6, norm=nn.BatchNorm1d), data(), mode="eval"),
+            HEALTHY,
+            "running statistics at their start change nothing",
+        )
+    )
+    found.append(
+        _case(
+            "default-relu-depth5",
+            lambda: problem(plain(5, initialise=untouched), data()),
+            HEALTHY,
+            "torch's default at depth 5: T = 0.41^5 = 0.012, and such nets train",
+        )
+    )
     return found
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from . import injected_paths
+from . import injected_gates, injected_paths
 from .cases import DEAD, EXPLODING, HEALTHY, VANISHING, Case, Problem, problem
 from .nets import data, plain, untouched
 from .surgery import Fault, bias, broken, fill, one, rows, times
@@ -59,11 +59,15 @@ def _small() -> list[Case]:
             name = f"injected/{net}-{layer}-times{factor:g}"
             found.append(Case(name, "symptom", mlp(net, times(layer, factor)), VANISHING, why, (layer,)))
     for net, layers, factor in (
-        ("plain_cnn", "conv2", 1e-6), ("plain_cnn", "fc1", 1e-4), ("vgg", "0.5", 1e-6), ("vgg", "0.5", 1e-3), ("squeezenet", "4.squeeze", 1e-6),
-        ("autoencoder", "0.4", 1e-6), ("autoencoder", "1.0", 1e-4), ("wavenet", "inlet", 0.0 + 1e-6), ("deep_sets", "rho.0", 1e-6),
-    ):  # fmt: skip
-        if net == "wavenet":
-            continue  # its own weights hear the output; behind it only the data is left
+        ("plain_cnn", "conv2", 1e-6),
+        ("plain_cnn", "fc1", 1e-4),
+        ("vgg", "0.5", 1e-6),
+        ("vgg", "0.5", 1e-3),
+        ("squeezenet", "4.squeeze", 1e-6),
+        ("autoencoder", "0.4", 1e-6),
+        ("autoencoder", "1.0", 1e-4),
+        ("deep_sets", "rho.0", 1e-6),
+    ):
         why = f"the only path goes through weights × {factor:g}"
         found.append(
             Case(
@@ -377,7 +381,7 @@ def _silenced() -> list[Case]:
     ):
         for share, verdict in ((1.0, DEAD), (0.7, DEAD), (0.25, HEALTHY)):
             why = f"{share:.0%} of the channels sit far on the flat side"
-            wanted = (layer, act) if verdict == DEAD else ()
+            hit = (layer, act) if verdict == DEAD else ()
             found.append(
                 Case(
                     f"injected/{net}-{layer}-silent{share:g}",
@@ -385,7 +389,7 @@ def _silenced() -> list[Case]:
                     broken(net, bias(layer, -100.0, share)),
                     verdict,
                     why,
-                    wanted,
+                    hit,
                 )
             )
     found.append(
@@ -403,4 +407,4 @@ def _silenced() -> list[Case]:
 
 def cases() -> list[Case]:
     """All of the family."""
-    return [*_small(), *_large(), *_nonfinite(), *_silenced(), *injected_paths.cases()]
+    return [*_small(), *_large(), *_nonfinite(), *_silenced(), *injected_paths.cases(), *injected_gates.cases()]

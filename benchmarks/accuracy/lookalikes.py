@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from .cases import HEALTHY, Case, Problem, problem
 from .injected_paths import LowRank
@@ -28,7 +29,9 @@ def _healthy(name: str, build: Build, why: str, truth: str = "practice") -> Case
 # ------------------------------------------------------------------------------------------------------- loss and data
 
 
-def _with_loss(scale: float = 1.0, target: float = 1.0, inputs: float = 1.0, dtype: torch.dtype = torch.float32) -> Build:
+def _with_loss(
+    scale: float = 1.0, target: float = 1.0, inputs: float = 1.0, dtype: torch.dtype = torch.float32
+) -> Build:
     """A tanh net, so that even huge inputs silence nothing, with a scaled squared error."""
 
     def build() -> Problem:
@@ -40,7 +43,9 @@ def _with_loss(scale: float = 1.0, target: float = 1.0, inputs: float = 1.0, dty
     return build
 
 
-def _converged(activation: Callable[[], nn.Module], depth: int, norm: Callable[[int], nn.Module] | None = None) -> Build:
+def _converged(
+    activation: Callable[[], nn.Module], depth: int, norm: Callable[[int], nn.Module] | None = None
+) -> Build:
     def build() -> Problem:
         net = plain(depth, 32, activation, norm=norm)
         x, goal = data(32), torch.randint(0, 5, (32,))
@@ -64,9 +69,22 @@ def _fitted_exactly() -> Problem:
 
 def _losses() -> list[Case]:
     only_ratios = "a factor on the loss changes no ratio"
-    found = [_healthy(f"loss-times{scale:g}", _with_loss(scale), only_ratios, "theory") for scale in (1e-8, 1e-4, 65536.0, 1e10)]
-    found += [_healthy(f"targets-times{size:g}", _with_loss(target=size), only_ratios, "theory") for size in (1e4, 1e-4)]
-    found += [_healthy(f"inputs-times{size:g}", _with_loss(inputs=size), "a bias-free start is linear in its inputs' size", "theory") for size in (1e-3, 1e3)]
+    found = [
+        _healthy(f"loss-times{scale:g}", _with_loss(scale), only_ratios, "theory")
+        for scale in (1e-8, 1e-4, 65536.0, 1e10)
+    ]
+    found += [
+        _healthy(f"targets-times{size:g}", _with_loss(target=size), only_ratios, "theory") for size in (1e4, 1e-4)
+    ]
+    found += [
+        _healthy(
+            f"inputs-times{size:g}",
+            _with_loss(inputs=size),
+            "a bias-free start is linear in its inputs' size",
+            "theory",
+        )
+        for size in (1e-3, 1e3)
+    ]
     found.append(_healthy("float64", _with_loss(dtype=torch.float64), "only the precision differs", "theory"))
     found += [
         _healthy("converged-relu", _converged(nn.ReLU, 3), "learned its sample"),
@@ -87,7 +105,9 @@ class ReZero(nn.Module):
     def __init__(self, depth: int, start: float, vector: bool) -> None:
         super().__init__()
         self.stem = nn.Linear(20, 32)
-        self.branches = nn.ModuleList(nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32)) for _ in range(depth))
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32)) for _ in range(depth)
+        )
         self.alphas = nn.ParameterList(torch.full((32,) if vector else (1,), start) for _ in range(depth))
         self.head = nn.Linear(32, 5)
 
@@ -122,11 +142,15 @@ def _zero_blocks(*paths: str) -> Fault:
     return fault
 
 
+def _rezero(depth: int, start: float, vector: bool) -> Build:
+    return lambda: problem(ReZero(depth, start, vector), data())
+
+
 def _gates() -> list[Case]:
     opens = "the shutting parameter hears the output and opens in a step or two"
     zero_head = broken("vit", fill("head", 0.0), fill("head.bias", 0.0))
-    found = [_healthy(f"rezero-depth{depth}", lambda d=depth: problem(ReZero(d, 0.0, False), data()), opens) for depth in (4, 24)]
-    found += [_healthy(f"layer-scale{start:g}", lambda s=start: problem(ReZero(12, s, True), data()), opens) for start in (1e-6, 1e-5, 1e-4)]
+    found = [_healthy(f"rezero-depth{depth}", _rezero(depth, 0.0, False), opens) for depth in (4, 24)]
+    found += [_healthy(f"layer-scale{start:g}", _rezero(12, start, True), opens) for start in (1e-6, 1e-5, 1e-4)]
     found += [
         _healthy("zero-head-vit", zero_head, opens),
         _healthy("zero-head-mlp", lambda: _zeroed(plain(4), "head"), opens, "theory"),
@@ -135,7 +159,11 @@ def _gates() -> list[Case]:
         _healthy("zero-branches-llama", broken("llama", _zero_blocks("o_proj.weight", "down_proj.weight")), opens),
         _healthy("zero-last-gamma", broken("resnet", _zero_blocks("bn2.weight")), opens),
         _healthy("lora-b-zero", lambda: problem(LowRank(False), data()), opens, "theory"),
-        _healthy("head-gain-0.01", broken("actor_critic", times("actor", 0.01)), "policy heads start at gain 0.01 (PPO practice)"),
+        _healthy(
+            "head-gain-0.01",
+            broken("actor_critic", times("actor", 0.01)),
+            "policy heads start at gain 0.01 (PPO practice)",
+        ),
         _healthy("head-gain-0.01-mlp", lambda: _scaled_head(0.01), "policy heads start at gain 0.01 (PPO practice)"),
         _healthy("frozen-backbone", _frozen("resnet", "conv1", "bn1", "layer1", "layer2"), "frozen on purpose"),
         _healthy("frozen-transformer", _frozen("gpt", "wte", "wpe", "h.0", "h.1"), "frozen on purpose"),
@@ -206,13 +234,26 @@ def _parts() -> list[Case]:
         _healthy("tied-embedding", _tagger(tied=True, std=0.02), rows),
         _healthy("embedding-std0.001", _tagger(std=1e-3), "small embeddings are usual"),
         _healthy("embedding-std0.02", _tagger(std=0.02), "BERT's and GPT's initialisation"),
-        _healthy("k-winners", lambda: problem(plain(3, 100, TopK), data(256)), "dead is per unit over all samples, not a share of zeros", "construction"),
-        _healthy("k-winners-deep", lambda: problem(plain(5, 100, TopK, initialise=lambda layer: scaled(layer, 2.0)), data(256)), "dead is per unit, not a share of zeros", "construction"),
+        _healthy(
+            "k-winners",
+            lambda: problem(plain(3, 100, TopK), data(256)),
+            "dead is per unit over all samples, not a share of zeros",
+            "construction",
+        ),
+        _healthy(
+            "k-winners-deep",
+            lambda: problem(plain(5, 100, TopK, initialise=lambda layer: scaled(layer, 2.0)), data(256)),
+            "dead is per unit, not a share of zeros",
+            "construction",
+        ),
     ]
     for share in (0.5, 0.9):
         drop = lambda p=share: problem(plain(3, 128, lambda: nn.Sequential(nn.ReLU(), nn.Dropout(p))), data(256))  # noqa: E731
         found.append(_healthy(f"dropout{share}", drop, "dropped units come back in the next step"))
-    found += [_healthy(f"experts-batch{batch}", _experts(batch), "an expert that got no token is not ill") for batch in (1, 2, 8)]
+    found += [
+        _healthy(f"experts-batch{batch}", _experts(batch), "an expert that got no token is not ill")
+        for batch in (1, 2, 8)
+    ]
     return found
 
 
@@ -239,18 +280,51 @@ def _pair(first: float, second: float, activation: Callable[[], nn.Module] = nn.
 
 def _sizes() -> list[Case]:
     undone = "ReLU is homogeneous and the biases are zero: the two factors cancel exactly in values and in T·‖y‖"
-    found = [_healthy(f"times{a:g}-then-times{b:g}", _pair(a, b), undone, "theory") for a, b in ((1e3, 1e-3), (1e-3, 1e3), (1e5, 1e-5), (1e-5, 1e5))]
-    found += [_healthy(f"samples{count}-{name}", _few(name, count), "a unit silent on so few samples proves nothing", "theory") for count in (1, 2, 4) for name in ("mlp", "gpt", "plain_cnn")]
+    found = [
+        _healthy(f"times{a:g}-then-times{b:g}", _pair(a, b), undone, "theory")
+        for a, b in ((1e3, 1e-3), (1e-3, 1e3), (1e5, 1e-5), (1e-5, 1e5))
+    ]
+    found += [
+        _healthy(
+            f"samples{count}-{name}", _few(name, count), "a unit silent on so few samples proves nothing", "theory"
+        )
+        for count in (1, 2, 4)
+        for name in ("mlp", "gpt", "plain_cnn")
+    ]
     for width, depth in ((8, 3), (4, 3), (8, 6), (3, 2), (6, 4)):
         for seed in range(2):
-            found.append(_healthy(f"narrow-width{width}-depth{depth}-seed{seed}", _narrow(width, depth), "narrow nets scatter; tanh cannot be born dead", "theory"))
+            found.append(
+                _healthy(
+                    f"narrow-width{width}-depth{depth}-seed{seed}",
+                    _narrow(width, depth),
+                    "narrow nets scatter; tanh cannot be born dead",
+                    "theory",
+                )
+            )
     for depth, width in ((20, 64), (30, 64), (50, 64), (20, 256), (50, 128)):
         for seed in range(2):
             build = lambda d=depth, w=width: problem(plain(d, w, inputs=64), data(64, 64))  # noqa: E731
-            found.append(_healthy(f"he-relu-depth{depth}-width{width}-seed{seed}", build, "He: χ = 1 at any depth; chance silences units whose input hardly varies", "theory"))
+            found.append(
+                _healthy(
+                    f"he-relu-depth{depth}-width{width}-seed{seed}",
+                    build,
+                    "He: χ = 1 at any depth; chance silences units whose input hardly varies",
+                    "theory",
+                )
+            )
     for depth in (2, 3):
-        found.append(_healthy(f"sigmoid-depth{depth}", lambda d=depth: problem(plain(d, 32, nn.Sigmoid, initialise=untouched), data()), "two or three sigmoid layers have been trained since 1986"))
+        found.append(
+            _healthy(
+                f"sigmoid-depth{depth}",
+                _sigmoid(depth),
+                "two or three sigmoid layers have been trained since 1986",
+            )
+        )
     return found
+
+
+def _sigmoid(depth: int) -> Build:
+    return lambda: problem(plain(depth, 32, nn.Sigmoid, initialise=untouched), data())
 
 
 def _few(name: str, count: int) -> Build:
@@ -277,7 +351,12 @@ def untouched_xavier(layer: nn.Linear) -> None:
 # ---------------------------------------------------------------------------------------------------------- ends, norms
 
 
-def _ended(end: Callable[[], nn.Module], outputs: int, size: float = 1.0, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> Build:
+def _ended(
+    end: Callable[[], nn.Module],
+    outputs: int,
+    size: float = 1.0,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Build:
     def build() -> Problem:
         net = plain(3, outputs=outputs)
         net.get_submodule("head").get_parameter("weight").data.mul_(size)
@@ -309,10 +388,15 @@ class Bottleneck(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 16, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
-                          nn.Conv2d(16, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16))
+            nn.Sequential(
+                nn.Conv2d(16, 16, 3, padding=1, bias=False),
+                nn.BatchNorm2d(16),
+                nn.ReLU(),
+                nn.Conv2d(16, 16, 3, padding=1, bias=False),
+                nn.BatchNorm2d(16),
+            )
             for _ in range(blocks)
-        )  # fmt: skip
+        )
         self.head = nn.Linear(16, 5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -322,6 +406,10 @@ class Bottleneck(nn.Module):
             x = torch.relu(x + block(x))
         out: Tensor = self.head(x.mean((2, 3)))
         return out
+
+
+def _resnet(blocks: int) -> Build:
+    return lambda: problem(Bottleneck(blocks), torch.randn(4, 3, 8, 8))
 
 
 def _others() -> list[Case]:
@@ -334,14 +422,31 @@ def _others() -> list[Case]:
         _healthy("ends-in-sigmoid-sure", _ended(nn.Sigmoid, 1, 10.0), ends, "theory"),
         _healthy("ends-in-log-softmax", _ended(lambda: nn.LogSoftmax(1), 10), ends, "theory"),
         _healthy("ends-in-tanh", _ended(nn.Tanh, 3), "a bounded policy head"),
-        _healthy("structural-zero-biases", lambda: problem(plain(4, norm=nn.BatchNorm1d), data()), "the norm subtracts the bias again", "theory"),
+        _healthy(
+            "structural-zero-biases",
+            lambda: problem(plain(4, norm=nn.BatchNorm1d), data()),
+            "the norm subtracts the bias again",
+            "theory",
+        ),
         _healthy("structural-zero-key-bias", broken("bert"), "softmax ignores what all keys share", "theory"),
         _healthy("bias-before-norm-large", lambda: _biased(30.0), "the norm subtracts the bias again", "theory"),
     ]
-    found += [_healthy(f"gpt2-depth{depth}", _norm_gpt(depth), "GPT-2's published initialisation") for depth in (12, 24)]
-    found += [_healthy(f"resnet-blocks{blocks}", lambda b=blocks: problem(Bottleneck(b), torch.randn(4, 3, 8, 8)), "depth with skips and norms is what ResNets are") for blocks in (12, 24)]
     found += [
-        _healthy(f"partly-dead{share}", lambda s=share: _partly(s), "fewer than half of the units never fire", "construction") for share in (0.1, 0.25, 0.4)
+        _healthy(f"gpt2-depth{depth}", _norm_gpt(depth), "GPT-2's published initialisation") for depth in (12, 24)
+    ]
+    found += [
+        _healthy(
+            f"resnet-blocks{blocks}",
+            _resnet(blocks),
+            "depth with skips and norms is what ResNets are",
+        )
+        for blocks in (12, 24)
+    ]
+    found += [
+        _healthy(
+            f"partly-dead{share}", partial(_partly, share), "fewer than half of the units never fire", "construction"
+        )
+        for share in (0.1, 0.25, 0.4)
     ]
     return found
 

@@ -42,8 +42,9 @@ def plain(
         if norm is not None:
             layers[f"norm{index}"] = norm(width)
         layers[f"act{index}"] = activation()
-    layers["head"] = nn.Linear(width if depth else inputs, outputs, bias=bias)
-    start(layers["head"])
+    head = nn.Linear(width if depth else inputs, outputs, bias=bias)
+    start(head)
+    layers["head"] = head
     return nn.Sequential(layers)
 
 

@@ -166,25 +166,109 @@ def _vanishing() -> list[Case]:
             )
         )
     found += [
-        Case("recurrent/cell-norm0.3-S30", "theory", _cell("RNN", 30, orthogonal(0.3)), VANISHING, "0.3^28 = 2e-15", ("cell",)),
-        Case("recurrent/hand-norm0.4-S40", "theory", _hand(40, orthogonal(0.4)), VANISHING, "0.4^38 = 8e-16", ("from_hidden",)),
-        Case("recurrent/relu-norm0.5-S60", "theory", _rnn(60, orthogonal(0.5), "relu"), VANISHING, "0.5^58 = 3e-18 even with all units on", ("rnn",)),
-        Case("recurrent/rnn-default-S100", "theory", _rnn(100), VANISHING, "the default's factor of about 0.58 a step makes 1e-23 over 98", ("rnn",)),
-        Case("recurrent/lstm-shut-S40", "theory", _lstm(40, -6.0), VANISHING, "forget gates of 0.0025 keep nothing, and the path through h is weak", ("rnn",)),
-        Case("recurrent/lstm-shut-S80", "theory", _lstm(80, -4.0), VANISHING, "forget gates of 0.018 keep nothing over 80 steps", ("rnn",)),
-        Case("recurrent/gru-shut-S50", "theory", _gru(50, -6.0), VANISHING, "the state is replaced at every step by a candidate that hardly reads it", ("rnn",)),
-        Case("recurrent/hand-saturated-S30", "theory", _hand(30, orthogonal(1.0), 300.0), VANISHING, "inputs of size 300 saturate every tanh", ("from_input", "from_hidden", "tanh")),
-    ]  # fmt: skip
+        Case(
+            "recurrent/cell-norm0.3-S30",
+            "theory",
+            _cell("RNN", 30, orthogonal(0.3)),
+            VANISHING,
+            "0.3^28 = 2e-15",
+            ("cell",),
+        ),
+        Case(
+            "recurrent/hand-norm0.4-S40",
+            "theory",
+            _hand(40, orthogonal(0.4)),
+            VANISHING,
+            "0.4^38 = 8e-16",
+            ("from_hidden",),
+        ),
+        Case(
+            "recurrent/relu-norm0.5-S60",
+            "theory",
+            _rnn(60, orthogonal(0.5), "relu"),
+            VANISHING,
+            "0.5^58 = 3e-18 even with all units on",
+            ("rnn",),
+        ),
+        Case(
+            "recurrent/rnn-default-S100",
+            "theory",
+            _rnn(100),
+            VANISHING,
+            "the default's factor of about 0.58 a step makes 1e-23 over 98",
+            ("rnn",),
+        ),
+        Case(
+            "recurrent/lstm-shut-S40",
+            "theory",
+            _lstm(40, -6.0),
+            VANISHING,
+            "forget gates of 0.0025 keep nothing, and the path through h is weak",
+            ("rnn",),
+        ),
+        Case(
+            "recurrent/lstm-shut-S80",
+            "theory",
+            _lstm(80, -4.0),
+            VANISHING,
+            "forget gates of 0.018 keep nothing over 80 steps",
+            ("rnn",),
+        ),
+        Case(
+            "recurrent/gru-shut-S50",
+            "theory",
+            _gru(50, -6.0),
+            VANISHING,
+            "the state is replaced at every step by a candidate that hardly reads it",
+            ("rnn",),
+        ),
+        Case(
+            "recurrent/hand-saturated-S30",
+            "theory",
+            _hand(30, orthogonal(1.0), 300.0),
+            VANISHING,
+            "inputs of size 300 saturate every tanh",
+            ("from_input", "from_hidden", "tanh"),
+        ),
+    ]
     return found
 
 
 def _exploding() -> list[Case]:
     return [
-        Case("recurrent/relu-norm2-S30", "theory", _rnn(30, orthogonal(2.5), "relu"), EXPLODING, "half the units on: 2.5/√2 = 1.77 a step, 9e6 over 28", ("rnn",)),
-        Case("recurrent/relu-norm3-S20", "theory", _rnn(20, orthogonal(3.0), "relu"), EXPLODING, "2.1 a step, 7e5 over 18, and the values grow with it", ("rnn",)),
-        Case("recurrent/relu-eye2-S40", "theory", _rnn(40, lambda w: nn.init.eye_(w).mul_(2.0), "relu"), EXPLODING, "a unit that is on stays on and doubles: 2^38", ("rnn",)),
-        Case("recurrent/tanh-norm2-tiny-inputs-S30", "theory", _rnn(30, orthogonal(2.0), "tanh", 1e-9), EXPLODING, "inputs of 1e-9 leave tanh linear: 2^28 = 3e8", ("rnn",)),
-    ]  # fmt: skip
+        Case(
+            "recurrent/relu-norm2-S30",
+            "theory",
+            _rnn(30, orthogonal(2.5), "relu"),
+            EXPLODING,
+            "half the units on: 2.5/√2 = 1.77 a step, 9e6 over 28",
+            ("rnn",),
+        ),
+        Case(
+            "recurrent/relu-norm3-S20",
+            "theory",
+            _rnn(20, orthogonal(3.0), "relu"),
+            EXPLODING,
+            "2.1 a step, 7e5 over 18, and the values grow with it",
+            ("rnn",),
+        ),
+        Case(
+            "recurrent/relu-eye2-S40",
+            "theory",
+            _rnn(40, lambda w: nn.init.eye_(w).mul_(2.0), "relu"),
+            EXPLODING,
+            "a unit that is on stays on and doubles: 2^38",
+            ("rnn",),
+        ),
+        Case(
+            "recurrent/tanh-norm2-tiny-inputs-S30",
+            "theory",
+            _rnn(30, orthogonal(2.0), "tanh", 1e-9),
+            EXPLODING,
+            "inputs of 1e-9 leave tanh linear: 2^28 = 3e8",
+            ("rnn",),
+        ),
+    ]
 
 
 def _healthy() -> list[Case]:
@@ -195,19 +279,59 @@ def _healthy() -> list[Case]:
             build = (lambda k, s: lambda: _sequences(Reader(k), s))(kind, steps)
             found.append(Case(f"recurrent/{kind.lower()}-default-S{steps}", "practice", build, HEALTHY, practice))
     found += [
-        Case("recurrent/rnn-orthogonal-S50", "theory", _rnn(50, orthogonal(1.0), "tanh", 0.1), HEALTHY, "singular values 1 on small inputs: the gradient keeps its size"),
-        Case("recurrent/rnn-orthogonal-S30", "practice", _rnn(30, orthogonal(1.0)), HEALTHY, "orthogonal recurrent weights are the remedy"),
-        Case("recurrent/irnn-S50", "theory", _rnn(50, identity, "relu"), HEALTHY, "IRNN: a unit that is on passes the gradient unchanged (Le 2015)"),
-        Case("recurrent/irnn-S100", "theory", _rnn(100, identity, "relu", 0.1), HEALTHY, "IRNN: a unit that is on passes the gradient unchanged (Le 2015)"),
+        Case(
+            "recurrent/rnn-orthogonal-S50",
+            "theory",
+            _rnn(50, orthogonal(1.0), "tanh", 0.1),
+            HEALTHY,
+            "singular values 1 on small inputs: the gradient keeps its size",
+        ),
+        Case(
+            "recurrent/rnn-orthogonal-S30",
+            "practice",
+            _rnn(30, orthogonal(1.0)),
+            HEALTHY,
+            "orthogonal recurrent weights are the remedy",
+        ),
+        Case(
+            "recurrent/irnn-S50",
+            "theory",
+            _rnn(50, identity, "relu"),
+            HEALTHY,
+            "IRNN: a unit that is on passes the gradient unchanged (Le 2015)",
+        ),
+        Case(
+            "recurrent/irnn-S100",
+            "theory",
+            _rnn(100, identity, "relu", 0.1),
+            HEALTHY,
+            "IRNN: a unit that is on passes the gradient unchanged (Le 2015)",
+        ),
         Case("recurrent/cell-default-S10", "practice", _cell("RNN", 10), HEALTHY, practice),
         Case("recurrent/gru-cell-default-S20", "practice", _cell("GRU", 20), HEALTHY, practice),
-        Case("recurrent/hand-orthogonal-S20", "practice", _hand(20, orthogonal(1.0)), HEALTHY, "orthogonal recurrent weights are the remedy"),
+        Case(
+            "recurrent/hand-orthogonal-S20",
+            "practice",
+            _hand(20, orthogonal(1.0)),
+            HEALTHY,
+            "orthogonal recurrent weights are the remedy",
+        ),
         Case("recurrent/hand-default-S10", "practice", _hand(10), HEALTHY, practice),
         Case("recurrent/rnn-S1", "construction", _rnn(1), HEALTHY, "one step: there is no time to vanish through"),
-        Case("recurrent/rnn-S2-small", "construction", _rnn(2, orthogonal(0.3)), HEALTHY, "0.3 over one step is nothing"),
-        Case("recurrent/gru-keeps-S60", "theory", _gru(60, 4.0), HEALTHY, "update gates of 0.98 keep 0.3 over 60 steps"),
-        Case("recurrent/rnn-norm0.7-S10", "theory", _rnn(10, orthogonal(0.7)), HEALTHY, "0.7^8 = 0.06 at most and about 0.01 with tanh's slope"),
-    ]  # fmt: skip
+        Case(
+            "recurrent/rnn-S2-small", "construction", _rnn(2, orthogonal(0.3)), HEALTHY, "0.3 over one step is nothing"
+        ),
+        Case(
+            "recurrent/gru-keeps-S60", "theory", _gru(60, 4.0), HEALTHY, "update gates of 0.98 keep 0.3 over 60 steps"
+        ),
+        Case(
+            "recurrent/rnn-norm0.7-S10",
+            "theory",
+            _rnn(10, orthogonal(0.7)),
+            HEALTHY,
+            "0.7^8 = 0.06 at most and about 0.01 with tanh's slope",
+        ),
+    ]
     for bias, steps in ((1.0, 30), (2.0, 60), (1.0, 60), (5.0, 100)):
         kept = (1 / (1 + math.exp(-bias))) ** (steps - 2)
         why = f"forget-gate bias {bias:g} is the remedy (Jozefowicz 2015); the cell keeps {kept:.1g}"

@@ -19,19 +19,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch  # noqa: E402  # the path above makes the imports below possible
+import torch  # the path above makes the imports below possible
 
-from accuracy import architectures, idioms, injected, lookalikes, recurrent, theory, trained  # noqa: E402
-from accuracy.cases import DEAD, EXPLODING, HEALTHY, VANISHING, Case  # noqa: E402
-from gradcheck_cli.errors import GradcheckError  # noqa: E402
-from gradcheck_cli.judge import judge  # noqa: E402
-from gradcheck_cli.probe.look import look  # noqa: E402
-from gradcheck_cli.records import Batch, Sample, Subject  # noqa: E402
+from accuracy import architectures, idioms, injected, lookalikes, recurrent, theory, trained
+from accuracy.cases import DEAD, EXPLODING, HEALTHY, VANISHING, Case
+from gradcheck_cli.errors import GradcheckError
+from gradcheck_cli.judge import judge
+from gradcheck_cli.probe.look import look
+from gradcheck_cli.records import Batch, Sample, Subject
 
 FAMILIES = {
-    "theory": theory, "injected": injected, "lookalikes": lookalikes, "idioms": idioms, "architectures": architectures, "trained": trained,
+    "theory": theory,
+    "injected": injected,
+    "lookalikes": lookalikes,
+    "idioms": idioms,
+    "architectures": architectures,
+    "trained": trained,
     "recurrent": recurrent,
-}  # fmt: skip
+}
 VERDICTS = (DEAD, EXPLODING, VANISHING, HEALTHY, "not-measured", "error")
 
 
@@ -60,7 +65,9 @@ class Outcome:
 def ask(case: Case) -> Outcome:
     """Build, measure, judge."""
     start = time.perf_counter()
-    said, culprits, wrong, summary = "error", (), (), ""
+    said, summary = "error", ""
+    culprits: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
     try:
         problem = case.problem()
         targets = problem.targets or [None] * len(problem.batches)
@@ -139,7 +146,7 @@ def report(outcomes: Sequence[Outcome], cases: dict[str, Case]) -> str:
                 f"- {o.name} [{o.truth}{', held out' if o.held_out else ''}]: {o.verdict}, said {o.said}",
                 f"    why: {cases[o.name].why}",
                 f"    said: {o.summary[:300]}",
-                f"    culprits: {', '.join(o.culprits[:4]) or '–'}; wanted {', '.join(cases[o.name].culprits) or 'any'}"
+                f"    culprits: {', '.join(o.culprits[:4]) or '–'}; wanted {' or '.join(dict.fromkeys(cases[o.name].culprits)) or 'any'}"
                 + (f"; layers {', '.join(o.layers_wrong)}" if o.layers_wrong else ""),
             ]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,9 +21,15 @@ from .cases import EXPLODING, HEALTHY, VANISHING, Case, Problem, problem
 from .nets import Residual, data, plain, scaled, untouched
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU,
-    "selu": nn.SELU, "leaky": lambda: nn.LeakyReLU(0.1),
-}  # fmt: skip
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "leaky": lambda: nn.LeakyReLU(0.1),
+}
 CRITICAL = {
     "relu": 2.0,
     "tanh": 1.0,
@@ -155,12 +162,31 @@ def _usual() -> list[Case]:
         "orthogonal-sqrt2": (_orthogonal(math.sqrt(2)), lambda _name, _width: (2.0, 0.0)),
     }
     wanted = [
-        ("default", "relu", 2), ("default", "relu", 24), ("default", "relu", 40), ("default", "tanh", 3), ("default", "tanh", 48),
-        ("default", "sigmoid", 9), ("default", "sigmoid", 14), ("default", "gelu", 20), ("default", "gelu", 2), ("default", "silu", 22),
-        ("default", "leaky", 30), ("default", "selu", 60), ("xavier", "tanh", 10), ("xavier", "tanh", 20), ("xavier", "tanh", 3),
-        ("xavier", "sigmoid", 10), ("xavier", "sigmoid", 13), ("xavier", "selu", 20), ("xavier", "relu", 3), ("orthogonal", "tanh", 20),
-        ("orthogonal", "tanh", 40), ("orthogonal-sqrt2", "relu", 12), ("orthogonal-sqrt2", "relu", 3), ("xavier", "relu", 60),
-    ]  # fmt: skip
+        ("default", "relu", 2),
+        ("default", "relu", 24),
+        ("default", "relu", 40),
+        ("default", "tanh", 3),
+        ("default", "tanh", 48),
+        ("default", "sigmoid", 9),
+        ("default", "sigmoid", 14),
+        ("default", "gelu", 20),
+        ("default", "gelu", 2),
+        ("default", "silu", 22),
+        ("default", "leaky", 30),
+        ("default", "selu", 60),
+        ("xavier", "tanh", 10),
+        ("xavier", "tanh", 20),
+        ("xavier", "tanh", 3),
+        ("xavier", "sigmoid", 10),
+        ("xavier", "sigmoid", 13),
+        ("xavier", "selu", 20),
+        ("xavier", "relu", 3),
+        ("orthogonal", "tanh", 20),
+        ("orthogonal", "tanh", 40),
+        ("orthogonal-sqrt2", "relu", 12),
+        ("orthogonal-sqrt2", "relu", 3),
+        ("xavier", "relu", 60),
+    ]
     found = []
     for start, name, depth in wanted:
         initialise, variances = starts[start]
@@ -180,6 +206,62 @@ def _batch_norm(depth: int, activation: str = "relu") -> Callable[[], Problem]:
     )
 
 
+class DeepConv(nn.Module):
+    """Convolutions with circular padding, no skips, no norm."""
+
+    def __init__(self, depth: int, he: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(16, 16, 3, padding=1, padding_mode="circular") for _ in range(depth))
+        self.head = nn.Conv2d(16, 16, 1)
+        if he:
+            for conv in self.convs:
+                nn.init.kaiming_normal_(conv.get_parameter("weight"), nonlinearity="relu")
+                nn.init.zeros_(conv.get_parameter("bias"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 16, H, W) → (B, 16, H, W)."""
+        for conv in self.convs:
+            x = torch.relu(conv(x))
+        out: torch.Tensor = self.head(x)
+        return out
+
+
+def _convolutions() -> list[Case]:
+    """fan_in counts the kernel, so the same χ holds."""
+    found = []
+    for depth, he, verdict in (
+        (24, False, VANISHING),
+        (36, False, VANISHING),
+        (2, False, HEALTHY),
+        (8, True, HEALTHY),
+        (12, True, HEALTHY),
+    ):
+        why = f"χ = {'1' if he else '1/6'} a layer, over {depth} layers of ReLU"
+        build = lambda d=depth, h=he: problem(DeepConv(d, h), torch.randn(8, 16, 8, 8))  # noqa: E731
+        found.append(Case(f"theory/conv-{'he' if he else 'default'}-depth{depth}", "theory", build, verdict, why))
+    return found
+
+
+def _norms() -> list[Case]:
+    """Batch norm without skips: χ = E[φ'²] / Var[φ] at q = 1."""
+    found = []
+    for activation, depth, chi, verdict in (
+        ("sigmoid", 10, 1.03, HEALTHY),
+        ("sigmoid", 30, 1.03, HEALTHY),
+        ("tanh", 10, 1.178, HEALTHY),
+        ("tanh", 180, 1.178, EXPLODING),
+    ):
+        why = f"χ = {chi} a layer: {chi ** (depth / 2):.1e} for the norm over {depth}"
+        found.append(
+            Case(f"theory/batch-norm-{activation}-depth{depth}", "theory", _batch_norm(depth, activation), verdict, why)
+        )
+    return found
+
+
+def _residual(depth: int, scale: float = 1.0) -> Problem:
+    return problem(Residual(depth, scale=scale), data())
+
+
 def _structured() -> list[Case]:
     growth = "batch norm with ReLU and no skips multiplies the squared gradient by π/(π−1) a layer"
     found = [
@@ -195,7 +277,7 @@ def _structured() -> list[Case]:
             Case(
                 f"theory/residual-scaled-depth{depth}",
                 "theory",
-                lambda d=depth, s=scale: problem(Residual(d, scale=s), data()),
+                partial(_residual, depth, scale),
                 HEALTHY,
                 why,
             )
@@ -206,7 +288,7 @@ def _structured() -> list[Case]:
             Case(
                 f"theory/residual-unscaled-depth{depth}",
                 "theory",
-                lambda d=depth: problem(Residual(d), data()),
+                partial(_residual, depth),
                 EXPLODING,
                 why,
             )
@@ -225,4 +307,4 @@ def _structured() -> list[Case]:
 
 def cases() -> list[Case]:
     """All of the family."""
-    return [*_grid(), *_usual(), *_structured()]
+    return [*_grid(), *_usual(), *_structured(), *_convolutions(), *_norms()]

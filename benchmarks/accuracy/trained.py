@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from sklearn import datasets
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from .cases import DEAD, EXPLODING, HEALTHY, VANISHING, Case, Problem, problem
 from .nets import plain, untouched
@@ -52,8 +52,14 @@ def train(net: nn.Module, name: str, optimizer: str, lr: float, steps: int, batc
 def _sample(net: nn.Module, name: str) -> Problem:
     inputs, goal = table(name)
     order = torch.randperm(len(inputs))[:256]
-    parts = order.split(64)
-    return problem(net, *(inputs[p] for p in parts), targets=[goal[p] for p in parts], loss=F.cross_entropy, loss_name="cross-entropy")
+    parts = torch.split(order, 64)
+    return problem(
+        net,
+        *(inputs[p] for p in parts),
+        targets=[goal[p] for p in parts],
+        loss=F.cross_entropy,
+        loss_name="cross-entropy",
+    )
 
 
 SHAPES = {"digits": (64, 10), "circles": (2, 2), "cancer": (30, 2)}
@@ -162,20 +168,66 @@ def cases() -> list[Case]:
     """All of the family."""
     found = []
     for net, name, optimizer, lr, steps in (
-        ("relu2", "digits", "sgd", 0.1, 400), ("relu2", "digits", "adam", 3e-3, 300), ("relu4-default", "digits", "adam", 3e-3, 300),
-        ("relu8-he", "digits", "adam", 1e-3, 300), ("tanh3", "digits", "adam", 3e-3, 300), ("tanh3", "digits", "sgd", 0.2, 500),
-        ("sigmoid1", "digits", "adam", 1e-2, 300), ("gelu4-ln", "digits", "adam", 2e-3, 300), ("relu6-bn", "digits", "adam", 2e-3, 300),
-        ("relu6-bn", "digits", "sgd", 0.1, 300), ("cnn", "digits", "adam", 5e-3, 300), ("cnn-bn", "digits", "adam", 5e-3, 300),
-        ("relu2", "cancer", "sgd", 0.1, 200), ("relu4-default", "cancer", "adam", 3e-3, 200), ("sigmoid1", "cancer", "sgd", 0.5, 300),
-        ("gelu4-ln", "cancer", "adam", 1e-3, 200), ("relu2", "circles", "adam", 1e-2, 200), ("relu4-default", "circles", "adam", 5e-3, 300),
-        ("tanh3", "circles", "adam", 1e-2, 300), ("relu6-bn", "circles", "sgd", 0.1, 300),
-    ):  # fmt: skip
+        ("relu2", "digits", "sgd", 0.1, 400),
+        ("relu2", "digits", "adam", 3e-3, 300),
+        ("relu4-default", "digits", "adam", 3e-3, 300),
+        ("relu8-he", "digits", "adam", 1e-3, 300),
+        ("tanh3", "digits", "adam", 3e-3, 300),
+        ("tanh3", "digits", "sgd", 0.2, 500),
+        ("sigmoid1", "digits", "adam", 1e-2, 300),
+        ("gelu4-ln", "digits", "adam", 2e-3, 300),
+        ("relu6-bn", "digits", "adam", 2e-3, 300),
+        ("relu6-bn", "digits", "sgd", 0.1, 300),
+        ("cnn", "digits", "adam", 5e-3, 300),
+        ("cnn-bn", "digits", "adam", 5e-3, 300),
+        ("relu2", "cancer", "sgd", 0.1, 200),
+        ("relu4-default", "cancer", "adam", 3e-3, 200),
+        ("sigmoid1", "cancer", "sgd", 0.5, 300),
+        ("gelu4-ln", "cancer", "adam", 1e-3, 200),
+        ("relu2", "circles", "adam", 1e-2, 200),
+        ("relu4-default", "circles", "adam", 5e-3, 300),
+        ("tanh3", "circles", "adam", 1e-2, 300),
+        ("relu6-bn", "circles", "sgd", 0.1, 300),
+    ):
         why = f"{steps} steps of {optimizer} took its accuracy above 85 %"
-        found.append(Case(f"trained/{net}-{name}-{optimizer}", "measured", _learned(net, name, optimizer, lr, steps), HEALTHY, why))
-    for net, name, lr in (("relu4-default", "digits", 1e6), ("relu8-he", "digits", 300.0), ("relu2", "digits", 1e4), ("relu2", "cancer", 1e8)):
-        found.append(Case(f"trained/{net}-{name}-diverged", "measured", _diverged(net, name, "sgd", lr), EXPLODING, "its parameters are NaN or infinite"))
+        found.append(
+            Case(
+                f"trained/{net}-{name}-{optimizer}", "measured", _learned(net, name, optimizer, lr, steps), HEALTHY, why
+            )
+        )
+    for net, name, lr in (
+        ("relu4-default", "digits", 1e6),
+        ("relu8-he", "digits", 300.0),
+        ("relu2", "digits", 1e4),
+        ("relu2", "cancer", 1e8),
+    ):
+        found.append(
+            Case(
+                f"trained/{net}-{name}-diverged",
+                "measured",
+                _diverged(net, name, "sgd", lr),
+                EXPLODING,
+                "its parameters are NaN or infinite",
+            )
+        )
     for depth, lr in ((2, 5.0), (3, 3.0), (4, 2.0), (6, 2.0)):
-        found.append(Case(f"trained/relu{depth}-digits-spike", "measured", _killed(depth, lr), DEAD, "a spike of the learning rate turned 60 % of a layer off for every sample"))
+        found.append(
+            Case(
+                f"trained/relu{depth}-digits-spike",
+                "measured",
+                _killed(depth, lr),
+                DEAD,
+                "a spike of the learning rate turned 60 % of a layer off for every sample",
+            )
+        )
     for depth, name in ((8, "circles"), (10, "digits"), (12, "cancer")):
-        found.append(Case(f"trained/sigmoid{depth}-{name}-did-not-learn", "measured", _did_not_learn(depth, name, nn.Sigmoid), VANISHING, "after 150 steps its first layer has moved by less than 1e-4 of its norm"))
+        found.append(
+            Case(
+                f"trained/sigmoid{depth}-{name}-did-not-learn",
+                "measured",
+                _did_not_learn(depth, name, nn.Sigmoid),
+                VANISHING,
+                "after 150 steps its first layer has moved by less than 1e-4 of its norm",
+            )
+        )
     return found

@@ -63,7 +63,7 @@ class UnitCounts:
 
     def dead(self) -> list[int]:
         """Indices of the units that were flat on everything seen."""
-        return [] if self.peak is None else np.flatnonzero(~(self.peak > self.floor)).tolist()
+        return [] if self.peak is None else np.flatnonzero(self.peak <= self.floor).tolist()
 
     def always_on(self) -> int:
         """How many units were never flat: with the dead ones, those that do not tell one sample from another."""

@@ -14,7 +14,7 @@ from gradcheck_cli.rules.wording import listing
 class ZeroBias:
     """A bias has no influence on the output, by structure.
 
-    The gradient of a bias, or of another vector, is zero, or rounding noise, while the layer's weights hear the output well: a
+    The gradient of a bias, or of another vector, is zero, or rounding noise, while the layer's output is heard well: a
     bias in front of a normalisation layer, an attention key's bias, a bias that every class shares.
 
     Source. The method's look-alikes: structural zeros.
@@ -27,9 +27,10 @@ class ZeroBias:
     def check(self, view: View) -> Iterator[Hit]:
         """Note the layers concerned."""
         for layer in view.parametric:
-            weights = [w.signal for w in layer.weights if w.signal]
             vectors = [p for p in layer.parameters if p.trainable and not p.matrix and p.signal is not None]
-            quiet = [p.name for p in vectors if weights and (p.signal or 0.0) < 1e-5 * min(weights)]
+            quiet = [
+                p.name for p in vectors if layer.weights and (p.signal or 0.0) < 1e-5 * (layer.transmission or 0.0)
+            ]
             if quiet:
                 yield Hit(
                     layer=layer.name,

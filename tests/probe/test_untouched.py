@@ -1,0 +1,315 @@
+"""After a look the model, and the process, are as before: also when the forward or the backward pass raises."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from looking import batch_of, look_at
+from models import ZOO
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+
+from gradcheck_cli.errors import NotCompleted
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks",
+         "_forward_hooks_always_called", "_forward_hooks_with_kwargs", "_load_state_dict_pre_hooks")  # fmt: skip
+GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks",
+                "_global_forward_hooks_always_called", "_global_forward_hooks_with_kwargs")  # fmt: skip
+
+
+def state_of(module: nn.Module) -> dict[str, Any]:
+    """Everything that a look must leave alone, values copied, identities kept."""
+    state: dict[str, Any] = {}
+    for path, child in module.named_modules(remove_duplicate=False):
+        state[f"{path} mode"] = child.training
+        state[f"{path} hooks"] = [len(getattr(child, name)) for name in HOOKS]
+        state[f"{path} attributes"] = sorted(vars(child))
+        state[f"{path} buffer names"] = sorted(child._buffers)
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        state[f"{name} value"] = bits(parameter)
+        state[f"{name} identity"] = (id(parameter), parameter.data_ptr(), parameter.requires_grad, id(parameter.grad))
+        state[f"{name} grad"] = None if parameter.grad is None else bits(parameter.grad)
+        state[f"{name} hooks"] = len(parameter._backward_hooks or ())
+    for name, buffer in module.named_buffers(remove_duplicate=False):
+        state[f"{name} value"] = bits(buffer)
+        state[f"{name} identity"] = (id(buffer), buffer.data_ptr(), buffer.requires_grad)
+    return state
+
+
+def bits(tensor: Tensor) -> bytes:
+    """Compared bit by bit: NaN equals itself, and −0 is not 0."""
+    tensor = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+
+
+def process_state() -> dict[str, Any]:
+    return {
+        "torch": bits(torch.get_rng_state()),
+        "numpy": np.random.get_state()[1].tobytes(),  # type: ignore[index,union-attr]
+        "python": random.getstate(),
+        "global hooks": [len(getattr(torch_module, name)) for name in GLOBAL_HOOKS],
+        "grad mode": torch.is_grad_enabled(),
+        "mkldnn": torch.backends.mkldnn.enabled,
+        "cudnn": (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
+        "dtype": torch.get_default_dtype(),
+        "errors": np.geterr(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def assert_untouched(module: nn.Module, look: Callable[[], Any]) -> None:
+    random.random(), np.random.rand(), torch.rand(1)
+    before, process = state_of(module), process_state()
+    look()
+    after, process_after = state_of(module), process_state()
+    assert process_after == process
+    assert [key for key in before if after.get(key) != before[key]] == []
+    assert after.keys() == before.keys()
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_zoo(name: str, mode: str) -> None:
+    module, inputs = ZOO[name]()
+    copies = [x.clone() if isinstance(x, Tensor) else x for x in inputs]
+    assert_untouched(module, lambda: look_at(module, *inputs, mode=mode))
+    for given, kept in zip(inputs, copies, strict=True):
+        assert given is kept or not isinstance(given, Tensor) or torch.equal(given, kept)
+
+
+def small() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.ReLU(), nn.Linear(6, 2))
+
+
+def x() -> Tensor:
+    """Without drawing from the state that the tests watch."""
+    return torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+
+
+def test_running_statistics_and_their_count() -> None:
+    net = small()
+    net(x())
+    assert_untouched(net, lambda: look_at(net, batches=(batch_of(x()), batch_of(x()))))
+
+
+def test_mixed_modes() -> None:
+    net = small()
+    net.eval()
+    net[2].train()
+    assert_untouched(net, lambda: look_at(net, x(), mode="train"))
+    assert_untouched(net, lambda: look_at(net, x(), mode="eval"))
+
+
+def test_gradients_that_were_there_stay() -> None:
+    net = small()
+    net(x()).sum().backward()
+    net[4].weight.grad = None  # type: ignore[union-attr]
+    assert_untouched(net, lambda: look_at(net, x(), loss=lambda out, _target: out.square().mean()))
+
+
+def test_partly_and_wholly_frozen() -> None:
+    net = small()
+    net[0].requires_grad_(False)
+    assert_untouched(net, lambda: look_at(net, x()))
+    net.requires_grad_(False)
+    readings = []
+    assert_untouched(net, lambda: readings.append(look_at(net, x())))
+    assert readings[0].unfrozen
+    assert all(layer.reached for layer in readings[0].layers)
+
+
+def test_hooks_of_the_user_stay_and_run() -> None:
+    net, seen = small(), []
+    net[0].register_forward_hook(lambda _module, _inputs, _output: seen.append("forward"))
+    net[4].register_forward_pre_hook(lambda _module, _inputs: seen.append("before"))
+    net[4].weight.register_hook(lambda gradient: seen.append("gradient"))  # type: ignore[union-attr,operator]
+    assert_untouched(net, lambda: look_at(net, x()))
+    assert {"forward", "before", "gradient"} <= set(seen)
+
+
+def test_opened_gates_are_shut_again_bit_by_bit() -> None:
+    net = small()
+    with torch.no_grad():
+        net[4].weight.copy_(torch.zeros(2, 6).neg())  # type: ignore[union-attr,operator]
+    readings = []
+    assert_untouched(net, lambda: readings.append(look_at(net, x())))
+    assert readings[0].gates == ("4.weight",)
+
+
+class Raises(nn.Module):
+    """Works, then raises in the middle; or gives a graph that cannot be differentiated."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.first, self.how = small(), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.first(x)
+        np.random.rand()
+        if self.how == "forward":
+            raise ValueError("not today")
+        if self.how == "backward":
+            y = y.exp()
+            z = y * 2
+            y.add_(1.0)  # exp keeps its result
+            return z + y
+        if self.how == "custom backward":
+            return Refuses.apply(y)  # type: ignore[no-any-return,no-untyped-call]
+        if self.how == "exit":
+            raise KeyboardInterrupt
+        return y
+
+
+class Refuses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        raise NotImplementedError("no derivative")
+
+
+@pytest.mark.parametrize("how", ["forward", "backward", "custom backward"])
+def test_a_model_that_raises(how: str) -> None:
+    net = Raises(how)
+
+    def look() -> None:
+        with pytest.raises(NotCompleted) as caught:
+            look_at(net, x())
+        assert caught.value.slug == ("forward-failed" if how == "forward" else "backward-failed")
+        assert {"forward": "ValueError", "backward": "inplace", "custom backward": "no derivative"}[how] in caught.value.message
+
+    assert_untouched(net, look)
+
+
+def test_an_interrupted_look() -> None:
+    net = Raises("exit")
+
+    def look() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            look_at(net, x())
+
+    assert_untouched(net, look)
+
+
+def test_a_loss_that_raises() -> None:
+    net = small()
+
+    def loss(_out: Any, _target: Any) -> Tensor:
+        raise IndexError("target out of range")
+
+    def look() -> None:
+        with pytest.raises(Exception, match="target out of range"):
+            look_at(net, x(), loss=loss)
+
+    assert_untouched(net, look)
+
+
+def test_a_buffer_that_forward_replaces() -> None:
+    class Averages(nn.Module):
+        mean: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+            self.register_buffer("mean", torch.zeros(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.mean = 0.9 * self.mean + x.detach().mean(0)
+            return self.fc(x - self.mean)  # type: ignore[no-any-return]
+
+    net = Averages()
+    assert_untouched(net, lambda: look_at(net, batches=(batch_of(x()), batch_of(x()))))
+
+
+@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="a resized buffer cannot take its old values back")
+def test_a_buffer_that_forward_resizes() -> None:
+    class Cache(nn.Module):
+        cache: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+            self.register_buffer("cache", torch.zeros(2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.cache.numel() != len(x):
+                self.cache.resize_(len(x)).zero_()
+            return self.fc(x)  # type: ignore[no-any-return]
+
+    net = Cache()
+    look_at(net, x())
+    assert net.cache.tolist() == [0.0, 0.0]
+
+
+def test_a_buffer_that_holds_nan() -> None:
+    net = small()
+    net[1].running_mean[2] = float("nan")  # type: ignore[index,union-attr]
+    assert_untouched(net, lambda: look_at(net, x(), mode="train"))
+
+
+def test_what_forward_remembers_outside_of_buffers() -> None:
+    """A stateful net is called once more for each look; only what torch knows of it is put back."""
+
+    class Remembers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.RNNCell(4, 4)
+            self.state: Tensor | None = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.state = self.cell(x, None if self.state is None else self.state.detach())
+            return self.state
+
+    net = Remembers()
+    readings = look_at(net, batches=(batch_of(x()), batch_of(x())))
+    assert [layer.name for layer in readings.layers] == ["cell"]
+
+
+def test_what_a_model_prints_is_not_swallowed(capsys: pytest.CaptureFixture[str]) -> None:
+    class Prints(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            print("inside", tuple(input.shape))  # noqa: T201
+            return super().forward(input)
+
+    look_at(nn.Sequential(Prints(4, 2)), x())
+    printed = capsys.readouterr()
+    assert "inside (8, 4)" in printed.out
+    assert set(printed.out.splitlines()) == {"inside (8, 4)"}
+    assert printed.err == ""
+
+
+def test_without_gradients_switched_on() -> None:
+    net = small()
+    with torch.no_grad():
+        assert_untouched(net, lambda: look_at(net, x()))
+        inside = look_at(net, x(), seed=1)
+    assert all(layer.reached for layer in inside.layers)
+
+
+@pytest.mark.xfail(strict=True, reason="inside torch.inference_mode no graph is recorded: everything reads as cut off")
+def test_in_inference_mode() -> None:
+    net, data = small(), x()
+    with torch.inference_mode():
+        readings = look_at(net, data)
+    assert all(layer.reached for layer in readings.layers)
+
+
+def test_the_same_seed_gives_the_same_readings() -> None:
+    net, data = small(), x()
+    first = look_at(net, data, seed=3)
+    torch.rand(5)
+    assert look_at(net, data, seed=3) == first
+    assert look_at(net, data, seed=4) != first
+
+
+@pytest.mark.xfail(strict=True, reason="parameters are not put back, and an embedding with max_norm rewrites its rows in forward")
+def test_parameters_that_forward_itself_rewrites() -> None:
+    net = nn.Sequential(nn.Embedding(5, 4, max_norm=0.5), nn.Linear(4, 2))
+    assert_untouched(net, lambda: look_at(net, torch.tensor([[0, 1, 2]])))
