@@ -18,14 +18,22 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """Samples × positions on which a unit must have been seen before its silence counts: the chance that it fires is then
     below 3/16 with 95 % confidence."""
 
-    constant_input_sigmas: float = 3.0
+    chance: float = 0.00135
     """Where units are always on beside the dead ones, the input hardly varies and each constant unit is off with
-    probability ½ by no fault of its own; the dead must then outnumber chance by this many binomial standard deviations."""
+    probability ½ by no fault of its own; the dead must then outnumber chance at this level (three standard deviations),
+    over all activations of the model together."""
 
     vanishing: float = 1e-5
     """Transmission on the trunk below which a layer vanishes. Labelled vanishing nets lay at or below 2e-7, healthy ones at
     or above 0.027 (43 cases of the method's page); the smallest trunk T of the project's zoo of 60 healthy architectures at
     initialisation is 3.5e-3."""
+
+    branch: float = 1e-7
+    """Transmission below which a layer vanishes even on a side branch beside a healthy trunk, unless a gate explains it."""
+
+    deaf_weights: float = 1e-8
+    """U·‖W‖, what a relative change of a layer's weights does to the output, below which the layer cannot learn although its
+    output is heard. Attention's queries at initialisation reach down to 1e-6."""
 
     exploding: float = 1e3
     """Transmission, on layers whose values are not small, above which a layer explodes. Labelled exploding nets lay at or
@@ -41,6 +49,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     abrupt: float = 100.0
     """Change of the signal's norm at one layer, up or down, that no usual initialisation makes."""
 
+    temperature: float = 100.0
+    """A scale that ends the model is no fault up to this: CLIP learns its temperature and clamps it here."""
+
     underflow: float = 1e-25
     """A gradient of exactly 0 in front of a layer with a transmission below this has underflowed, and is not cut."""
 
@@ -50,9 +61,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     outlier_share: float = 0.5
     """… and is the culprit if layers like it make at least this share of the whole change, on a log scale."""
 
-    time_reach: float = 1e-8
+    time_reach: float = 1e-9
     """Recurrent layers: first step's gradient over the last's, below which the layer vanishes through time. The default
-    initialisations of RNN, LSTM and GRU lose a factor of 0.56 to 0.61 a step and stay above it up to some 30 steps."""
+    initialisations of RNN, LSTM and GRU lose a factor of 0.56 to 0.61 a step and stay above it up to some 35 steps."""
 
     gated_time_gain: float = 0.45
     """LSTM and GRU vanish through time only below this gain a step: their default of about 0.6 is a half-open forget gate,

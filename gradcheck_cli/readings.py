@@ -103,6 +103,8 @@ class LayerReading(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the layers that its inputs come from, nothing in between."""
     producer: str | None = None
     """Of an activation: the layer with parameters whose units these are."""
+    container: bool = False
+    """Layers with weights of their own are inside it; its own parameters stand beside them."""
     called: bool = True
     """Its module ran."""
     reached: bool = True
@@ -123,7 +125,7 @@ class LayerReading(msgspec.Struct, frozen=True, kw_only=True):
     multiplied: bool = False
     """Of an activation: its output multiplies another path (a gate in the sense of LSTM, GLU, squeeze-excite)."""
     final: bool = False
-    """Nothing but rearrangements between it and the model's output."""
+    """Of an activation: nothing but rearrangements between it and the model's output."""
     opened_transmission: float | None = None
     """T again, on a copy in which the shut gates stand open; None where no gate was tried."""
     time: TimeReading | None = None
@@ -168,7 +170,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[str, ...] = ()
     """Parameters that are zero or tiny, shut a path, and were opened for a second look."""
     first_nonfinite: tuple[str, str] | None = None
-    """(call, path of the module it runs in) that first makes NaN or infinity out of finite values."""
+    """(call, layer) that first makes NaN or infinity out of finite values."""
     unregistered: int = 0
     """Parameters that run but belong to no registered module: an optimiser never sees them."""
     output_connected: bool = True

@@ -96,7 +96,7 @@ def _hooked(factor: float) -> Callable[[Any, Tensor], Any]:
     return use
 
 
-# Relabelled after a first run, for a reason of its own: the first version left an encoder layer out, which is dead by definition.
+# Rebuilt after a first run, the label kept: the first version left an encoder layer out, which is dead by definition.
 def physics(net: Any, x: Tensor) -> Tensor:
     """A residual with the derivative of the net's output after its input inside (PINN)."""
     x = x.detach().requires_grad_(True)
@@ -431,7 +431,8 @@ def _counts() -> list[Case]:
 
 
 def _numbers() -> list[Case]:
-    # float16-overflow had × 1e4 at first: its values stay below 65504, so the culprit named here was not proven; × 1e5 exceeds it.
+    # float16-overflow: in this draw values reach 6.1e4 and stay finite, gradients overflow (its first reason said values); label
+    # and culprit are by construction and stand. float16-values-overflow came later: finite weights, infinite values.
     found = [
         _case("bfloat16-mlp", _cast(torch.bfloat16), HEALTHY, "bfloat16 has the range of float32"),
         _case("float16-mlp", _cast(torch.float16), HEALTHY, "values of ordinary size"),
@@ -440,9 +441,17 @@ def _numbers() -> list[Case]:
         _case("bfloat16-resnet", _cast(torch.bfloat16, "resnet"), HEALTHY, "only the precision differs"),
         _case(
             "float16-overflow",
-            _cast(torch.float16, fault=times("linear1", 1e5)),
+            _cast(torch.float16, fault=times("linear1", 1e4)),
             EXPLODING,
-            "values beyond 65504 are infinite in float16",
+            "weights × 1e4 on the only path take gradients beyond 65504",
+            "linear1",
+            "linear2",
+        ),
+        _case(
+            "float16-values-overflow",
+            _cast(torch.float16, fault=times("linear1", 3e4)),
+            EXPLODING,
+            "weights × 3e4 are finite, the values behind them are beyond 65504",
             "linear1",
             "linear2",
         ),

@@ -3,11 +3,15 @@
 What counts as a fault here:
 
 * A layer on the only path (no skip, no norm) scaled by 1e-3 … 1e-8 vanishes: 'weights tend to 0', the signal decays at it. (Truth
-  `symptom`: a rehearsal of a six-layer ReLU net with ONE such layer shows that plain SGD reopens it within some 20 steps, because
-  that layer's own gradient is healthy, so by the definition of a gate it may be called one. Two in series do not reopen.)
-* In a residual branch, one factor × 1e-6 is a gate: its own gradient is healthy and after 20 SGD steps its partner has moved to
-  4–10 % of the usual, the model's loss not at all worse (rehearsed on GPT). Two factors in series × 1e-6 each hear 1e-6 of
-  the other: vanishing (rehearsed: they move 1e-6 of the usual).
+  `symptom`: a rehearsal of a six-layer ReLU net with ONE such layer shows that it reopens under plain SGD, because that layer's own
+  gradient is healthy: the layers in front have moved 8 % of the usual after 20 steps and as far as usual after 500. So by the
+  definition of a gate it may be called one. Two in series × 1e-4: the layers in front move less than 1e-6 of the usual in 500.)
+* In a residual branch, one factor × 1e-6 is a gate: its own gradient is healthy and after 20 SGD steps its partner has moved 2.5 to
+  16 % of the usual (rehearsed on each net here in eval mode, one seed; first on GPT alone, the others after a first run). Two
+  factors in series × 1e-6 each hear 1e-6 of the other: vanishing (rehearsed: they move 1e-6 of the usual, after 200 steps too).
+  Two labels fell in that later rehearsal. GPT's whole qkv × 1e-6 was called a gate, but q and k are in series and move 2e-8 of the
+  usual: vanishing. ViT's two MLP factors were called vanishing, but the first one's bias drives the second: they move 1 and
+  17 %, a grey zone, left out.
 * In front of a normalisation the scale is undone, as long as the variance stays above its ε.
 * × 1e4 … 1e6 on the only path explodes; in front of a norm it does not.
 """
@@ -146,10 +150,13 @@ def _branches() -> list[Case]:
         found.append(
             Case(f"injected/{net}-{layer}-times1e-6", "rehearsal", broken(net, times(layer, 1e-6)), HEALTHY, gate)
         )
-    for net, layer in (("gpt", "h.1.mlp.0"), ("gpt", "h.1.attn.qkv"), ("vit", "blocks.1.mlp.0")):
+    for net, layer in (("gpt", "h.1.mlp.0"), ("vit", "blocks.1.mlp.0")):
         found.append(
             Case(f"injected/{net}-{layer}-times1e-6", "rehearsal", broken(net, times(layer, 1e-6)), HEALTHY, gate)
         )
+    stuck = "q and k × 1e-6 are in series: in rehearsal they move 2e-8 of the usual, after 200 steps too"
+    fused = broken("gpt", times("h.1.attn.qkv", 1e-6))
+    found.append(Case("injected/gpt-h.1.attn.qkv-times1e-6", "rehearsal", fused, VANISHING, stuck, ("h.1.attn.qkv",)))
     zero_query = "a query of zero is a recommended start (Yang 2022): it hears the keys, and opens"
     found.append(
         Case(
@@ -171,7 +178,6 @@ def _branches() -> list[Case]:
     )
     for net, first, second in (
         ("gpt", "h.1.mlp.0", "h.1.mlp.2"),
-        ("vit", "blocks.1.mlp.0", "blocks.1.mlp.2"),
         ("llama", "layers.1.v_proj", "layers.1.o_proj"),
         ("mlp_mixer", "blocks.1.mix_tokens.0", "blocks.1.mix_tokens.2"),
     ):

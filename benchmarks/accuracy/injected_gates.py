@@ -122,7 +122,7 @@ def _shut() -> list[Case]:
             HEALTHY,
             "an open gate passes nearly all",
         ),
-        # Labelled healthy at first, wrongly: this gate is a hard sigmoid, whose slope beyond 3 is exactly 0, so its own weights never move.
+        # Labelled healthy at first, wrongly: a hard sigmoid's slope beyond 3 is exactly 0, its own weights never move.
         Case(
             "injected/mobilenet-gate-stuck-open",
             "theory",

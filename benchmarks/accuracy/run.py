@@ -142,11 +142,12 @@ def report(outcomes: Sequence[Outcome], cases: dict[str, Case]) -> str:
     lines += ["", "misjudged:"]
     for o in outcomes:
         if not o.right or o.culprit_right is False or o.layers_wrong:
+            wanted = " or ".join(dict.fromkeys(cases[o.name].culprits)) or "any"
             lines += [
                 f"- {o.name} [{o.truth}{', held out' if o.held_out else ''}]: {o.verdict}, said {o.said}",
                 f"    why: {cases[o.name].why}",
                 f"    said: {o.summary[:300]}",
-                f"    culprits: {', '.join(o.culprits[:4]) or '–'}; wanted {' or '.join(dict.fromkeys(cases[o.name].culprits)) or 'any'}"
+                f"    culprits: {', '.join(o.culprits[:4]) or '–'}; wanted {wanted}"
                 + (f"; layers {', '.join(o.layers_wrong)}" if o.layers_wrong else ""),
             ]
     return "\n".join(lines)

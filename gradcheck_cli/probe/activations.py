@@ -25,6 +25,9 @@ FLAT = 1e-6
 WEAK = 0.01
 """Slope, as a share of its maximum, below which a bounded activation counts as saturated (the method's definition)."""
 
+ATTENTION_ROWS = 64
+"""At least so many rows of each attention head are looked at, whole samples at a time."""
+
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
@@ -35,7 +38,7 @@ class UnitCounts:
     peak: Floats | None
     """Largest evidence of life seen: a unit is flat where this is not above `floor`. None for bounded activations."""
     trough: Floats | None
-    """Smallest evidence of life seen: a unit is always on where this is above `floor`, and so passes its input unchanged."""
+    """Smallest evidence of life seen: a unit is always on where this is above `floor`. None for smooth activations."""
     floor: float
     weak: Floats | None
     """Number of elements with a slope below `WEAK` of its maximum. None for one-sided activations."""
@@ -117,9 +120,12 @@ def _array(tensor: torch.Tensor) -> Floats:
 
 
 def _one_sided(
-    attribute: str, floor: float | Callable[[Operation], float]
+    attribute: str, floor: float | Callable[[Operation], float], *, kinked: bool = False
 ) -> Callable[[Operation, int], UnitCounts | None]:
-    """Monotone below `floor`: a unit lives if any value is above it."""
+    """Monotone below `floor`: a unit lives if any value is above it.
+
+    Only of a `kinked` activation, linear above its floor, does it say anything that a unit is always above it.
+    """
 
     def read(operation: Operation, axis: int) -> UnitCounts | None:
         values = getattr(operation.node, attribute).detach()
@@ -127,7 +133,7 @@ def _one_sided(
             return None
         edge = floor(operation) if callable(floor) else floor
         peak, trough = _extremes(values, axis)
-        return UnitCounts(peak, trough, edge, None, values.numel() // peak.size)
+        return UnitCounts(peak, trough if kinked else None, edge, None, values.numel() // peak.size)
 
     return read
 
@@ -168,8 +174,35 @@ def _softmax(operation: Operation, _axis: int) -> UnitCounts | None:
     classes = result.shape[dim]
     if classes < 2 or result.numel() == 0:
         return None
-    weak = 1.0 - result.float().square().sum(dim) < WEAK * (1 - 1 / classes)
+    weak = _one_hot_rows(result, dim)
     counts = _counts(weak, 1) if result.ndim == 4 and dim % 4 != 1 else _array(weak.sum().reshape(1)).astype(np.float64)
+    return UnitCounts(None, None, 0.0, counts, weak.numel() // counts.size)
+
+
+def _one_hot_rows(result: torch.Tensor, dim: int) -> torch.Tensor:
+    """Rows whose slope Σ p(1−p) = 1 − Σ p² is below `WEAK` of its maximum."""
+    return 1.0 - result.float().square().sum(dim) < WEAK * (1 - 1 / result.shape[dim])
+
+
+def _fused_attention(operation: Operation, _axis: int) -> UnitCounts | None:
+    """A fused kernel keeps no softmax: for the first samples it is computed again from the queries and keys that are kept."""
+    node = operation.node
+    samples = 1 + ATTENTION_ROWS // node._saved_query.shape[-2]
+    query, key = node._saved_query.detach()[:samples].float(), node._saved_key.detach()[:samples].float()
+    if query.ndim != 4 or key.shape[2] < 2 or key.shape[1] == 0:
+        return None
+    key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    scale = getattr(node, "_saved_scale", None) or query.shape[-1] ** -0.5
+    scores = query @ key.transpose(-2, -1) * scale
+    mask = getattr(node, "_saved_attn_mask", getattr(node, "_saved_attn_bias", None))
+    if mask is not None:
+        scores = scores + mask.detach()[:samples].float()
+    first = 0
+    if node._saved_is_causal:
+        scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -math.inf)
+        first = 1
+    weak = _one_hot_rows(scores.softmax(-1)[:, :, first:], -1)
+    counts = _counts(weak, 1)
     return UnitCounts(None, None, 0.0, counts, weak.numel() // counts.size)
 
 
@@ -188,10 +221,12 @@ _EXP_EDGE = math.log(FLAT)  # e^x < FLAT
 _functional = torch.nn.functional
 
 ACTIVATIONS: dict[str, Activation] = {
-    "Relu": Activation("ReLU", _one_sided("_saved_result", 0.0)),
-    "Threshold": Activation("Threshold", _one_sided("_saved_self", lambda op: float(op.node._saved_threshold))),
+    "Relu": Activation("ReLU", _one_sided("_saved_result", 0.0, kinked=True)),
+    "Threshold": Activation(
+        "Threshold", _one_sided("_saved_self", lambda op: float(op.node._saved_threshold), kinked=True)
+    ),
     "Clamp": Activation("Clamp", _between(_clamp_bounds)),
-    "ClampMin": Activation("Clamp", _one_sided("_saved_self", lambda op: float(op.node._saved_min))),
+    "ClampMin": Activation("Clamp", _one_sided("_saved_self", lambda op: float(op.node._saved_min), kinked=True)),
     "Hardtanh": Activation("Hardtanh", _between(_hardtanh_bounds)),
     "Hardsigmoid": Activation("Hardsigmoid", _between(lambda _: (-3.0, 3.0))),
     "Hardswish": Activation("Hardswish", _one_sided("_saved_self", -3.0)),
@@ -205,6 +240,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "Tanh": Activation("Tanh", _bounded("_saved_result", 0.0, _TANH_EDGE), bounded=True),
     "Softmax": Activation("Softmax", _softmax, bounded=True),
     "SafeSoftmax": Activation("Softmax", _softmax, bounded=True),
+    "ScaledDotProductFlashAttentionForCpu": Activation("Attention", _fused_attention, bounded=True),
+    "ScaledDotProductFlashAttention": Activation("Attention", _fused_attention, bounded=True),
+    "ScaledDotProductEfficientAttention": Activation("Attention", _fused_attention, bounded=True),
 }
 """By the tape's operation name. Leaky ones (LeakyReLU, PReLU, RReLU) are never flat and so need no reading of their units."""
 

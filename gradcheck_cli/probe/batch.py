@@ -18,7 +18,7 @@ from gradcheck_cli.probe.layers import Layer, Owner, Plan, owners_of, plan_layer
 from gradcheck_cli.probe.recording import own_copy, recorded
 from gradcheck_cli.probe.restore import seed_everything
 from gradcheck_cli.probe.scopes import UNREGISTERED, Scopes
-from gradcheck_cli.probe.statistics import SquareSum, count_nonfinite, square_sum
+from gradcheck_cli.probe.statistics import SquareSum, count_nonfinite, count_spoilt, square_sum
 from gradcheck_cli.probe.tape import Tape, read_tape
 from gradcheck_cli.probe.totals import LayerTotals, ParameterTotals, Totals
 from gradcheck_cli.probe.units import channel_axes
@@ -97,7 +97,7 @@ def measure(
     totals = Totals(samples=batch.size, batches=1, unregistered=run.tape.unregistered)
     for tensor in predictions(run.output):
         totals.output.add(square_sum(tensor.detach()), tensor.numel())
-        totals.output_nonfinite += count_nonfinite(tensor)
+        totals.output_nonfinite += count_spoilt(tensor)
     units = dict(_units(run.tape))
     if run.roots:
         reading = transmission(subject, run, totals, 0, keep=keep or loss is not None)

@@ -85,13 +85,21 @@ def _layer(
         assert owner is not None
         kind = owner.kind
         return LayerReading(
-            name=name, kind=kind, role=Role.PARAMETRIC, parameters=parameters, called=False, reached=False, calls=0
+            name=name,
+            kind=kind,
+            role=Role.PARAMETRIC,
+            parameters=parameters,
+            container=owner.container,
+            called=False,
+            reached=False,
+            calls=0,
         )
     return LayerReading(
         name=name,
         kind=found.kind if owner is None or found.kind != "Parameter" else owner.kind,
         role=found.role,
         parameters=parameters,
+        container=owner is not None and owner.container,
         upstream=tuple(found.upstream),
         producer=found.producer,
         reached=found.reached,

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from gradcheck_cli.probe.recording import own_copy, recorded
 from gradcheck_cli.probe.scopes import Scopes
-from gradcheck_cli.probe.statistics import count_nonfinite
+from gradcheck_cli.probe.statistics import count_spoilt
 from gradcheck_cli.records import Batch
 from gradcheck_cli.tensors import leaves
 
@@ -38,8 +38,8 @@ class Forensics:
 
     scopes: Scopes
     cuts: list[Cut] = field(default_factory=list)
-    first_nonfinite: tuple[str, int] | None = None
-    """(call, scope) of the first call that makes NaN or infinity out of finite inputs."""
+    first_nonfinite: tuple[str, int, int] | None = None
+    """(call, scope, module calls begun before it) of the first call that makes NaN or infinity out of finite inputs."""
 
 
 _NOT_A_CUT = frozenset({"size", "dim", "numel", "shape", "__len__", "stride", "is_floating_point", "is_complex", "type",
@@ -72,14 +72,14 @@ class _Watcher(TorchFunctionMode):
         name = _name_of(func)
         before = [tensor for tensor in leaves((args, kwargs)) if isinstance(tensor, torch.Tensor)]
         sources = [tensor.grad_fn or tensor for tensor in before if tensor.requires_grad]
-        finite = self.result.first_nonfinite is not None or all(count_nonfinite(tensor) == 0 for tensor in before)
+        finite = self.result.first_nonfinite is not None or all(count_spoilt(tensor) == 0 for tensor in before)
         output = func(*args, **kwargs)
         after = [tensor for tensor in leaves(output) if isinstance(tensor, torch.Tensor)]
         scope = self.result.scopes.current()
         if sources and after and name not in _NOT_A_CUT and not any(tensor.requires_grad for tensor in after):
             self.result.cuts.append(Cut(name if torch.is_grad_enabled() else "no_grad", scope, sources))
-        if finite and self.result.first_nonfinite is None and any(count_nonfinite(t) for t in after):
-            self.result.first_nonfinite = (name, scope)
+        if finite and self.result.first_nonfinite is None and any(count_spoilt(t) for t in after):
+            self.result.first_nonfinite = (name, scope, len(self.result.scopes.calls))
         return output
 
 

@@ -7,7 +7,7 @@ put back. What stays silent behind open gates was not gated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -18,28 +18,37 @@ TINY_SCALE = 1e-2
 """A scale vector whose root mean square is below this counts as a gate. LayerScale begins at 1e-6 … 1e-4, ReZero at 0. So
 does the model's last matrix if it passes less than this share of the signal: a small head hears the loss at full strength."""
 
+HEARD = 1e-5
+"""Learning signal U above which a gate opens by itself; two gates in series hear nothing and stay shut."""
+
 _SCALES = frozenset({"Mul", "NativeBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm", "CudnnBatchNorm"})
 _NORM_WEIGHT_SLOT = 1
 _MATRICES = frozenset({"Addmm", "Mm", "Bmm", "Convolution", "Linear", "Baddbmm", "Mv", "Addmv"})
 
 
-def gates(tape: Tape, parameters: Mapping[str, torch.Tensor], signals: Mapping[str, float]) -> list[str]:
-    """Names of the parameters that shut a path and hear the output (U > 0) themselves."""
+def gates(
+    tape: Tape, parameters: Mapping[str, torch.Tensor], signals: Mapping[str, float], bypassed: Collection[str]
+) -> list[str]:
+    """Names of the parameters that shut a path and hear the output well themselves.
+
+    A matrix that is tiny but not zero is a gate only at the model's end, or where another path goes around it: on the only
+    path it starves all that is in front of it.
+    """
     found = []
     last = _last(tape)
     for index, operation in enumerate(tape.operations):
         for name, slot in zip(operation.parameters, operation.parameter_slots, strict=True):
             weight = parameters.get(name)
-            if weight is None or name in found or not signals.get(name, 0.0) > 0.0:
+            if weight is None or name in found or not signals.get(name, 0.0) > HEARD:
                 continue
-            if _is_gate(operation, slot, weight.detach(), ends=index in last):
+            if _is_gate(operation, slot, weight.detach(), tiny=index in last or name in bypassed):
                 found.append(name)
     return found
 
 
-def _is_gate(operation: Operation, slot: int, weight: torch.Tensor, *, ends: bool) -> bool:
+def _is_gate(operation: Operation, slot: int, weight: torch.Tensor, *, tiny: bool) -> bool:
     if operation.name in _MATRICES and weight.ndim >= 2:
-        return not weight.any() or (ends and _scale(weight) * weight[0].numel() ** 0.5 < TINY_SCALE)
+        return not weight.any() or (tiny and _scale(weight) * weight[0].numel() ** 0.5 < TINY_SCALE)
     scales = operation.name == "Mul" or (operation.name in _SCALES and slot == _NORM_WEIGHT_SLOT)
     if not scales or sum(size > 1 for size in weight.shape) > 1:
         return False

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradcheck_cli.probe.statistics import SquareSum, count_nonfinite, square_sum
+from gradcheck_cli.probe.statistics import SquareSum, count_spoilt, square_sum
 from gradcheck_cli.tensors import leaves
 
 WHOLE = "(model)"
@@ -84,13 +84,15 @@ class Scopes:
 
     def _measure(self, scope: Scope, tensor: torch.Tensor, inputs: Any) -> None:
         total = square_sum(tensor.detach())
+        if total - total != 0.0:  # NaN or infinite
+            finite = tensor.detach()
+            total = square_sum(finite[finite.isfinite()])
+            scope.nonfinite += count_spoilt(tensor)
+            scope.nonfinite_input |= any(
+                other.is_floating_point() and count_spoilt(other) > 0 for other in leaves(inputs)
+            )
         scope.values = scope.values or SquareSum()
         scope.values.add(total, tensor.numel())
-        if total - total != 0.0:  # NaN or infinite
-            scope.nonfinite += count_nonfinite(tensor)
-            scope.nonfinite_input |= any(
-                other.is_floating_point() and count_nonfinite(other) > 0 for other in leaves(inputs)
-            )
 
     def current(self) -> int:
         """Index of the innermost module call that is running; -1 outside all."""

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from gradcheck_cli.graph import closure
 from gradcheck_cli.probe import forensics, opening
 from gradcheck_cli.probe.batch import Run, Subject, add_plan, forward, transmission
 from gradcheck_cli.probe.layers import plan_layers
 from gradcheck_cli.probe.scopes import Scope
+from gradcheck_cli.probe.tape import Tape
 from gradcheck_cli.probe.through_time import is_fused, through_time
 from gradcheck_cli.probe.totals import LayerTotals, Totals
 from gradcheck_cli.readings import CutReading, Role, TimeReading
@@ -41,7 +43,7 @@ class SecondLooks:
     times: dict[str, TimeReading] = field(default_factory=dict)
     cuts: list[CutReading] = field(default_factory=list)
     first_nonfinite: tuple[str, str] | None = None
-    """(call, path of the module it runs in) that first makes NaN or infinity."""
+    """(call, layer) that first makes NaN or infinity."""
     not_measured: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -58,7 +60,7 @@ def take(subject: Subject, batch: Batch, totals: Totals, run: Run) -> SecondLook
             _open_gates(subject, batch, run.tape, totals, second)
     unheard = [name for name in subject.parameters if not _reached(totals, name)]
     if unheard or totals.output_nonfinite or any(layer.nonfinite for layer in totals.layers.values()):
-        _watch(subject, batch, totals, second)
+        _watch(subject, batch, run.tape, totals, second)
     return second
 
 
@@ -82,11 +84,11 @@ def _suspicious(subject: Subject, totals: Totals) -> bool:
     return weak or any(_silent(totals, name) for name in subject.parameters)
 
 
-def _open_gates(subject: Subject, batch: Batch, tape: object, totals: Totals, second: SecondLooks) -> None:
+def _open_gates(subject: Subject, batch: Batch, tape: Tape, totals: Totals, second: SecondLooks) -> None:
     signals = {name: totals.relative(parameter.signal.total) for name, parameter in totals.parameters.items()}
     generator = torch.Generator().manual_seed(subject.seed)
     for _ in range(ROUNDS):
-        found = opening.gates(tape, subject.parameters, signals)  # type: ignore[arg-type]
+        found = opening.gates(tape, subject.parameters, signals, _bypassed(subject, totals))
         new = [name for name in found if name not in second.gates]
         if not new:
             return
@@ -102,6 +104,17 @@ def _open_gates(subject: Subject, batch: Batch, tape: object, totals: Totals, se
         signals = {name: again.relative(parameter.signal.total) for name, parameter in again.parameters.items()}
         second.opened_parameters = signals
         tape = run.tape
+
+
+def _bypassed(subject: Subject, totals: Totals) -> set[str]:
+    """Parameters of layers that another path goes around: something in front of them is heard well."""
+    upstream = {name: list(layer.upstream) for name, layer in totals.layers.items()}
+    loud = {name for name, layer in totals.layers.items() if totals.relative(layer.out) >= SUSPICIOUS}
+    names: set[str] = set()
+    for owner in subject.owners.values():
+        if loud & closure(owner.name, upstream):
+            names.update(subject.tied[name] for name in owner.parameters)
+    return names
 
 
 def _through_time(subject: Subject, batch: Batch, run: Run, second: SecondLooks) -> None:
@@ -124,7 +137,7 @@ def _unfused() -> Iterator[None]:
             yield
 
 
-def _watch(subject: Subject, batch: Batch, totals: Totals, second: SecondLooks) -> None:
+def _watch(subject: Subject, batch: Batch, tape: Tape, totals: Totals, second: SecondLooks) -> None:
     """Find where paths end and where the first non-finite value comes from."""
     try:
         found = forensics.watch(subject.module, batch)
@@ -132,8 +145,7 @@ def _watch(subject: Subject, batch: Batch, totals: Totals, second: SecondLooks) 
         second.not_measured.append(("where a path is cut", f"{type(error).__name__} under watch: {error}"))
         return
     if found.first_nonfinite is not None:
-        call, place = found.first_nonfinite
-        second.first_nonfinite = (call, found.scopes.calls[place].path if place >= 0 else "")
+        second.first_nonfinite = _first_nonfinite(*found.first_nonfinite, found.scopes.calls, tape, totals)
     names = {id(parameter): name for name, parameter in subject.parameters.items()}
     blamed: set[str] = set()
     for cut in found.cuts:
@@ -142,6 +154,19 @@ def _watch(subject: Subject, batch: Batch, totals: Totals, second: SecondLooks) 
             blamed |= lost
             scope = found.scopes.calls[cut.scope] if cut.scope >= 0 else None
             second.cuts.append(_cut_reading(subject, totals, cut.operation, scope, lost))
+
+
+def _first_nonfinite(
+    call: str, place: int, begun: int, calls: list[Scope], tape: Tape, totals: Totals
+) -> tuple[str, str]:
+    """(call, layer): the module where it is a leaf, else a layer of its own named after the call."""
+    scope = calls[place] if place >= 0 else None
+    path = scope.path if scope is not None else ""
+    name = path if scope is not None and scope.leaf and path else f"{path}.{call}()".lstrip(".")
+    before = tape.scopes[min(begun, len(tape.scopes)) - 1] if tape.scopes else None
+    sequence = 0 if before is None else max(before.first, before.end if before.leaf else 0)
+    totals.layers.setdefault(name, LayerTotals(call, Role.OPERATION, sequence))
+    return call, name
 
 
 def _cut_reading(subject: Subject, totals: Totals, operation: str, scope: Scope | None, lost: set[str]) -> CutReading:

@@ -133,3 +133,11 @@ def count_nonfinite(tensor: torch.Tensor) -> int:
     if not (values.is_floating_point() or values.is_complex()):
         return 0
     return int(values.numel() - values.isfinite().sum())
+
+
+def count_spoilt(tensor: torch.Tensor) -> int:
+    """How many values are NaN or +∞. A −∞ is what masks put in front of a softmax, on purpose."""
+    values = dense(tensor)
+    if not values.is_floating_point():
+        return count_nonfinite(values)
+    return int(values.isnan().sum() + values.isposinf().sum())

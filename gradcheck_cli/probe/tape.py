@@ -166,7 +166,7 @@ def _parameter_side(nodes: list[Any], names: Mapping[int, str]) -> tuple[dict[An
     for node in nodes:
         if node.name() == _LEAF:
             name = names.get(id(node.variable))
-            strangers += name is None
+            strangers += name is None and isinstance(node.variable, torch.nn.Parameter)
             reads[node] = [] if name is None else [name]
         elif bare_name(node) in _SHAPES_A_WEIGHT:
             pending.append(node)

@@ -27,6 +27,7 @@ from gradcheck_cli.rules.notes.tied import Tied
 from gradcheck_cli.rules.notes.undone_scale import UndoneScale
 from gradcheck_cli.rules.notes.zero_bias import ZeroBias
 from gradcheck_cli.rules.vanishing.bottleneck import Bottleneck
+from gradcheck_cli.rules.vanishing.deaf_weights import DeafWeights
 from gradcheck_cli.rules.vanishing.depth_decay import DepthDecay
 from gradcheck_cli.rules.vanishing.saturated import SaturatedUnits
 from gradcheck_cli.rules.vanishing.time_decay import TimeDecay
@@ -40,6 +41,7 @@ RULES: tuple[Rule, ...] = (
     TimeDecay(),
     Underflow(),
     WeightsGone(),
+    DeafWeights(),
     DepthGrowth(),
     Burst(),
     TimeGrowth(),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from statistics import median
 
 import msgspec
 
@@ -92,7 +91,7 @@ def culprits(view: View, descent: Descent, sign: int) -> list[Share]:
     """The stages that make most of the change by themselves, largest first; empty where all share it."""
     changes = [sign * share.change for share in descent.shares]
     total = sum(change for change in changes if change > 0)
-    usual = median(changes) if changes else 0.0
+    usual = sorted(changes)[len(changes) // 4] if changes else 0.0  # low, so that two outliers in four do not hide
     least = max(math.log(view.thresholds.outlier), 3.0 * usual)
     found = [share for share in descent.shares if sign * share.change >= least]
     explained = sum(sign * share.change for share in found)
@@ -142,7 +141,8 @@ def fading(view: View) -> tuple[Ailment, ...]:
         if _judged(view, layer) and view.heard[layer.name] and view.faint(layer) < limits.bottleneck
     }
     trunk = {name for name in low if all(a in low or not _heard(view, a) for a in view.ancestors[name])}
-    return _ailments(view, trunk, -1, lambda layer: view.faint(layer) < limits.vanishing)
+    branches = {name for name in low if view.faint(view.layers[name]) < limits.branch}
+    return _ailments(view, trunk | branches, -1, lambda layer: view.faint(layer) < limits.vanishing)
 
 
 def growing(view: View) -> tuple[Ailment, ...]:

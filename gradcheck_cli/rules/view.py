@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from statistics import NormalDist
 
 from gradcheck_cli.config import Thresholds
+from gradcheck_cli.graph import closure
 from gradcheck_cli.readings import LayerReading, Readings, Role
 
 SMALL, LARGE = 0.1, 10.0
@@ -40,12 +42,12 @@ class View:
     @cached_property
     def ancestors(self) -> dict[str, frozenset[str]]:
         """Layer → all layers that its input depends on, through any number of others."""
-        return {name: _closure(name, {n: layer.upstream for n, layer in self.layers.items()}) for name in self.layers}
+        return {name: closure(name, {n: layer.upstream for n, layer in self.layers.items()}) for name in self.layers}
 
     @cached_property
     def descendants(self) -> dict[str, frozenset[str]]:
         """Layer → all layers that depend on it."""
-        return {name: _closure(name, self.downstream) for name in self.layers}
+        return {name: closure(name, self.downstream) for name in self.layers}
 
     @cached_property
     def parametric(self) -> list[LayerReading]:
@@ -60,12 +62,23 @@ class View:
 
     @cached_property
     def question(self) -> float:
-        """How loud the question still is behind a bounded activation that ends the model (softmax, sigmoid).
+        """What the model's last operation makes of the question; transmissions are taken relative to it.
 
-        Its slope belongs to the loss, whose logarithm undoes it; so transmissions are taken relative to what passes it.
+        A softmax or sigmoid that ends the model belongs to the loss, whose logarithm undoes its slope. A scale that ends it is
+        a temperature, as of a contrastive loss; up to `temperature` it is usual.
         """
-        ends = [layer for layer in self.readings.layers if layer.final and layer.gain and layer.kind in _BOUNDED_ENDS]
-        return min([1.0, *(layer.gain for layer in ends if layer.gain)])
+        slope, scale = 1.0, 1.0
+        for layer in self.readings.layers:
+            if not layer.gain:
+                continue
+            if layer.final and layer.kind in _BOUNDED_ENDS:
+                slope = min(slope, layer.gain)
+            elif layer.role is Role.OPERATION and self._only_operations_follow(layer):
+                scale = max(scale, min(layer.gain, self.thresholds.temperature))
+        return slope * scale
+
+    def _only_operations_follow(self, layer: LayerReading) -> bool:
+        return all(self.layers[name].role is Role.OPERATION for name in self.descendants[layer.name])
 
     def faint(self, layer: LayerReading) -> float:
         """The larger of T and T·rms(y)/10: how loud the output is heard by changes of y, absolute or relative to its size.
@@ -76,14 +89,14 @@ class View:
 
     def loud(self, layer: LayerReading) -> float:
         """The smaller of T and T·rms(y)·10: a large T at a layer of small values is undone by them."""
-        return (layer.transmission or 0.0) * min(1.0, 1.0 if layer.output_rms is None else layer.output_rms / SMALL)
+        size = 1.0 if layer.output_rms is None else layer.output_rms / SMALL
+        return (layer.transmission or 0.0) * min(1.0, size) / max(1.0, self.question)
 
     @cached_property
     def finite(self) -> bool:
         """No NaN or infinity anywhere in weights, values or signals: only then do ratios mean anything."""
         return not (
             self.readings.output_nonfinite
-            or any(layer.nonfinite for layer in self.readings.layers)
             or any(not math.isfinite(layer.transmission or 0.0) for layer in self.readings.layers)
             or any(p.nonfinite or p.signal_nonfinite for layer in self.readings.layers for p in layer.parameters)
         )
@@ -147,8 +160,14 @@ class View:
         if not units.always_on:
             return least
         constant = len(units.dead) + units.always_on
-        chance = constant / 2 + self.thresholds.constant_input_sigmas * math.sqrt(constant) / 2
+        chance = constant / 2 + self._deviations * math.sqrt(constant) / 2
         return max(least, min(1.0, chance / units.units))
+
+    @cached_property
+    def _deviations(self) -> float:
+        """Standard deviations that chance does not reach at any of the model's activations (Bonferroni)."""
+        tests = sum(layer.units is not None and not layer.units.bounded for layer in self.readings.layers)
+        return NormalDist().inv_cdf(1 - self.thresholds.chance / max(1, tests))
 
     def _evidence(self, layer: LayerReading) -> bool:
         units = layer.units
@@ -185,14 +204,3 @@ class View:
                 if behind:
                     result[layer.name] = tuple(dict.fromkeys(behind))
         return result
-
-
-def _closure(start: str, edges: dict[str, tuple[str, ...]] | dict[str, list[str]]) -> frozenset[str]:
-    seen: set[str] = set()
-    stack = list(edges.get(start, ()))
-    while stack:
-        name = stack.pop()
-        if name not in seen:
-            seen.add(name)
-            stack.extend(edges.get(name, ()))
-    return frozenset(seen - {start})

@@ -16,7 +16,7 @@ from gradcheck_cli.remedies.interface import RemedyUnit
 from gradcheck_cli.remedies.registry import REMEDIES
 
 ILL_CODES = {
-    *(f"GC10{i}" for i in range(1, 7)),
+    *(f"GC10{i}" for i in range(1, 8)),
     *(f"GC20{i}" for i in range(1, 9)),
     *(f"GC30{i}" for i in range(1, 5)),
 }

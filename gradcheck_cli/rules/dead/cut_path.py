@@ -42,6 +42,8 @@ class CutPath:
             if not layer.called or layer.reached or not _lost(layer):
                 continue
             cut = next((cut for cut in view.readings.cuts if layer.name in cut.behind), None)
+            if cut is None and layer.container:
+                continue  # it ran, but nothing says that its own parameters were read
             here = cut is None or cut.behind[0] == layer.name
             where = f"{cut.operation} in {cut.where or 'the model itself'}" if cut else "its result is never used"
             yield Hit(

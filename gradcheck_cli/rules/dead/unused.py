@@ -53,7 +53,8 @@ class Unused:
 
 def unused(view: View, layer: LayerReading) -> bool:
     """Never ran, none of its parameters was read, and nothing suggests that another sample would reach it."""
-    if layer.called or layer.reached or not layer.weights or any(p.reached for p in layer.parameters):
+    ran = layer.called and not layer.container  # that a container ran says nothing of its own parameters
+    if ran or layer.reached or not layer.weights or any(p.reached for p in layer.parameters):
         return False
     return "Embedding" not in layer.kind and not _sibling_ran(view, layer)
 

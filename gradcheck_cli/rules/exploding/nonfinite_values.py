@@ -28,18 +28,19 @@ class NonfiniteValues:
     verdict: ClassVar[Verdict] = Verdict.EXPLODING
 
     def check(self, view: View) -> Iterator[Hit]:
-        """Hit where non-finite values begin, unless its weights are already non-finite (GC204)."""
-        broken = {layer.name for layer in view.parametric if any(p.nonfinite for p in layer.parameters)}
-        begins = [layer for layer in view.readings.layers if layer.nonfinite and not layer.nonfinite_input]
-        begins = [layer for layer in begins if layer.name not in broken]
+        """Hit where non-finite values begin, unless weights are already non-finite (GC204)."""
+        if not view.readings.output_nonfinite or any(
+            p.nonfinite for layer in view.parametric for p in layer.parameters
+        ):
+            return
         first = view.readings.first_nonfinite
-        if not begins and not broken and first is not None:
-            begins = [layer for layer in view.readings.layers if layer.nonfinite][:1]
-        for layer in begins[:1]:
-            call = f" ({first[0]} in {first[1] or 'the model itself'})" if first else ""
+        begins = [layer.name for layer in view.readings.layers if layer.nonfinite and not layer.nonfinite_input]
+        last = [layer.name for layer in view.parametric[-1:]]
+        for name in [*([first[1]] if first else []), *begins, *last][:1]:
+            call = f" by {first[0]}" if first and first[0] != name else ""
             yield Hit(
-                layer=layer.name,
+                layer=name,
                 culprit=True,
-                message=f"{layer.nonfinite} values become NaN or infinite here{call}",
-                evidence={"nonfinite": layer.nonfinite, "operation": first[0] if first else "", "cause": "nonfinite"},
+                message=f"values become NaN or infinite here{call}, and the model's output with them",
+                evidence={"operation": first[0] if first else "", "cause": "nonfinite"},
             )

@@ -34,7 +34,7 @@ class NotReached:
             if (
                 not silent
                 or unused(view, layer)
-                or (layer.called and not layer.reached and len(silent) == len(layer.parameters))
+                or (layer.called and not layer.reached and not layer.container and len(silent) == len(layer.parameters))
             ):
                 continue
             yield Hit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from gradcheck_cli.readings import LayerReading, Role
 from gradcheck_cli.records import Verdict
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
@@ -45,7 +46,7 @@ class SaturatedUnits:
             if share < view.thresholds.saturated_share or units.seen < view.thresholds.evidence:
                 continue
             yield Hit(
-                layer=view.stage(layer),
+                layer=_whose(view, layer),
                 culprit=True,
                 confidence=min(1.0, 0.5 + share / 2),
                 message=f"{len(units.saturated)} of {units.units} units are saturated: {layer.kind} {layer.name} has a slope "
@@ -59,3 +60,11 @@ class SaturatedUnits:
                     "activation_layer": layer.name,
                 },
             )
+
+
+def _whose(view: View, layer: LayerReading) -> str:
+    """The layer whose units these are; of a softmax over scores, the largest of the layers that the scores come from."""
+    sources = [view.layers[name] for name in layer.upstream if view.layers[name].role is Role.PARAMETRIC]
+    if layer.kind not in ("Softmax", "Attention") or not sources:
+        return view.stage(layer)
+    return max(sources, key=lambda source: source.output_rms or 0.0).name

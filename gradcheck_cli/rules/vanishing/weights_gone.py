@@ -30,9 +30,12 @@ class WeightsGone:
 
     def check(self, view: View) -> Iterator[Hit]:
         """Hit layers with a matrix of vanishing size."""
+        bottleneck = view.thresholds.bottleneck
         for layer in view.parametric:
-            if view.gated(layer):
-                continue
+            if view.gated(layer) or any(
+                view.faint(view.layers[name]) > bottleneck for name in view.ancestors[layer.name]
+            ):
+                continue  # a gate, or a small branch beside a healthy trunk: it grows by itself
             for weight in layer.weights:
                 rms = weight.norm / max(1, weight.size) ** 0.5
                 if 0.0 < rms < view.thresholds.zero_weight:
