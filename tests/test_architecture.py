@@ -15,7 +15,16 @@ PACKAGE = "gradcheck_cli"
 ROOT = Path(__file__).resolve().parents[1]
 
 LEVELS = (
-    ("records", "errors", "config", "text", "tensors", "readings", ""),  # "": the package itself, for its version
+    (
+        "records",
+        "errors",
+        "config",
+        "text",
+        "tensors",
+        "graph",
+        "readings",
+        "",
+    ),  # "": the package itself, for its version
     ("loaders",),
     ("sample",),
     ("probe",),

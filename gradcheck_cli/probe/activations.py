@@ -9,6 +9,7 @@ it is *saturated* if the slope of a bounded activation is below 1 % of its maxim
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def _counts(hits: torch.Tensor, axis: int) -> Floats:
 
 
 def _array(tensor: torch.Tensor) -> Floats:
-    result: Floats = tensor.float().cpu().numpy()
+    result: Floats = np.atleast_1d(tensor.float().cpu().numpy())  # a single number is one unit
     return result
 
 
@@ -146,7 +147,7 @@ def _between(bounds: Callable[[Operation], tuple[float, float]]) -> Callable[[Op
         if values.numel() == 0:
             return None
         low, high = bounds(operation)
-        inside = ((values > low) & (values < high)).float()
+        inside = (~((values <= low) | (values >= high))).float()  # NaN is not flat
         peak, trough = _extremes(inside, axis)
         return UnitCounts(peak, trough, 0.0, None, values.numel() // peak.size)
 
@@ -219,6 +220,41 @@ _SIGMOID_EDGE = 0.5 * math.sqrt(1 - WEAK)  # y(1−y) < WEAK/4
 _TANH_EDGE = math.sqrt(1 - WEAK)  # 1 − y² < WEAK
 _EXP_EDGE = math.log(FLAT)  # e^x < FLAT
 _functional = torch.nn.functional
+_GELU_EDGES = {kind: lower_edge(functools.partial(_functional.gelu, approximate=kind)) for kind in ("none", "tanh")}
+
+
+def _gelu_edge(operation: Operation) -> float:
+    return _GELU_EDGES[operation.node._saved_approximate]
+
+
+def _softplus_edge(operation: Operation) -> float:
+    return _EXP_EDGE / float(operation.node._saved_beta)
+
+
+def _celu_edge(operation: Operation) -> float:
+    return _EXP_EDGE * float(operation.node._saved_alpha)
+
+
+def _elu_depth(operation: Operation) -> float:
+    return float(operation.node._saved_alpha) * float(operation.node._saved_scale)
+
+
+def _celu_depth(operation: Operation) -> float:
+    return float(operation.node._saved_alpha)
+
+
+def _exponential(
+    edge: float | Callable[[Operation], float], depth: Callable[[Operation], float]
+) -> Callable[[Operation, int], UnitCounts | None]:
+    """ELU and CELU: by their input or, in place, by their result, which tends to -depth."""
+    by_input = _one_sided("_saved_self", edge)
+    by_result = _one_sided("_saved_result", lambda operation: -depth(operation) * (1 - FLAT))
+
+    def read(operation: Operation, axis: int) -> UnitCounts | None:
+        return (by_result if hasattr(operation.node, "_saved_result") else by_input)(operation, axis)
+
+    return read
+
 
 ACTIVATIONS: dict[str, Activation] = {
     "Relu": Activation("ReLU", _one_sided("_saved_result", 0.0, kinked=True)),
@@ -230,12 +266,12 @@ ACTIVATIONS: dict[str, Activation] = {
     "Hardtanh": Activation("Hardtanh", _between(_hardtanh_bounds)),
     "Hardsigmoid": Activation("Hardsigmoid", _between(lambda _: (-3.0, 3.0))),
     "Hardswish": Activation("Hardswish", _one_sided("_saved_self", -3.0)),
-    "Gelu": Activation("GELU", _one_sided("_saved_self", lower_edge(_functional.gelu))),
+    "Gelu": Activation("GELU", _one_sided("_saved_self", _gelu_edge)),
     "Silu": Activation("SiLU", _one_sided("_saved_self", lower_edge(_functional.silu))),
     "Mish": Activation("Mish", _one_sided("_saved_self", lower_edge(_functional.mish))),
-    "Softplus": Activation("Softplus", _one_sided("_saved_self", _EXP_EDGE)),
-    "Elu": Activation("ELU", _one_sided("_saved_self", _EXP_EDGE)),
-    "Celu": Activation("CELU", _one_sided("_saved_self", _EXP_EDGE)),
+    "Softplus": Activation("Softplus", _one_sided("_saved_self", _softplus_edge)),
+    "Elu": Activation("ELU", _exponential(_EXP_EDGE, _elu_depth)),
+    "Celu": Activation("CELU", _exponential(_celu_edge, _celu_depth)),
     "Sigmoid": Activation("Sigmoid", _bounded("_saved_result", 0.5, _SIGMOID_EDGE), bounded=True),
     "Tanh": Activation("Tanh", _bounded("_saved_result", 0.0, _TANH_EDGE), bounded=True),
     "Softmax": Activation("Softmax", _softmax, bounded=True),

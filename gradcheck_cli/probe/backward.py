@@ -24,10 +24,14 @@ class BackwardReading:
 
     out: list[float]
     """At the operation's outputs; of rearrangements, that of what they rearrange."""
-    incoming: list[float]
-    """At its differentiable, data-dependent inputs, all together; 0 where it has none."""
+    edges: list[list[float]]
+    """At each of its differentiable, data-dependent inputs."""
     parameters: Gradients
     """The captured gradients; None where the outputs do not depend on a parameter."""
+
+    def incoming(self, index: int) -> float:
+        """All inputs of an operation together; 0 where it has none."""
+        return sum(self.edges[index])
 
 
 def backward(
@@ -40,21 +44,21 @@ def backward(
 ) -> BackwardReading:
     """Back-propagate `cotangents` from `roots`, reading every operation of `tape` on the way."""
     out = [0.0] * len(tape.operations)
-    incoming = [0.0] * len(tape.operations)
-    shared: list[tuple[int, int]] = []
+    edges = [[0.0] * len(operation.inputs) for operation in tape.operations]
+    shared: list[tuple[int, int, int]] = []
     handles = []
     for index, operation in enumerate(tape.operations):
         if operation.isometric:
             continue
         slots = []
-        for edge, slot in zip(operation.inputs, operation.slots, strict=True):
+        for position, (edge, slot) in enumerate(zip(operation.inputs, operation.slots, strict=True)):
             source = _sole_source(tape, edge)
             if source is None:
-                slots.append(slot)
+                slots.append((position, slot))
             else:
-                shared.append((index, source))
+                shared.append((index, position, source))
         if slots:
-            handles.append(operation.node.register_hook(_reader(index, slots, out, incoming)))
+            handles.append(operation.node.register_hook(_reader(index, slots, out, edges[index])))
         else:  # cheaper: PyTorch then wraps the output gradients alone
             handles.append(operation.node.register_prehook(_output_reader(index, out)))
     try:
@@ -64,10 +68,10 @@ def backward(
     finally:
         for handle in handles:
             handle.remove()
-    for index, source in shared:
-        incoming[index] += out[source]
-    _fill_rearrangements(tape, out, incoming)
-    return BackwardReading(out, incoming, dict(zip(parameters, gradients, strict=True)))
+    for index, position, source in shared:
+        edges[index][position] = out[source]
+    _fill_rearrangements(tape, out, edges)
+    return BackwardReading(out, edges, dict(zip(parameters, gradients, strict=True)))
 
 
 def _output_reader(index: int, out: list[float]) -> Callable[[Any], None]:
@@ -79,15 +83,17 @@ def _output_reader(index: int, out: list[float]) -> Callable[[Any], None]:
     return read
 
 
-def _reader(index: int, slots: list[int], out: list[float], incoming: list[float]) -> Callable[[Any, Any], None]:
+def _reader(
+    index: int, slots: list[tuple[int, int]], out: list[float], edges: list[float]
+) -> Callable[[Any, Any], None]:
     def read(inputs: tuple[torch.Tensor | None, ...], outputs: tuple[torch.Tensor | None, ...]) -> None:
         for gradient in outputs:
             if gradient is not None:
                 out[index] += square_sum(gradient)
-        for slot in slots:
+        for position, slot in slots:
             gradient = inputs[slot]
             if gradient is not None:
-                incoming[index] += square_sum(gradient)
+                edges[position] += square_sum(gradient)
 
     return read
 
@@ -105,7 +111,8 @@ def _sole_source(tape: Tape, edge: Edge) -> int | None:
         edge = operation.inputs[0]
 
 
-def _fill_rearrangements(tape: Tape, out: list[float], incoming: list[float]) -> None:
+def _fill_rearrangements(tape: Tape, out: list[float], edges: list[list[float]]) -> None:
     for index, operation in enumerate(tape.operations):
         if operation.isometric and operation.inputs:
-            out[index] = incoming[index] = out[tape.source((index, 0))[0]]
+            out[index] = out[tape.source((index, 0))[0]]
+            edges[index] = [out[index], *[0.0] * (len(operation.inputs) - 1)]

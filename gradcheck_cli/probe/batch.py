@@ -78,7 +78,7 @@ def forward(subject: Subject, batch: Batch) -> Run:
 
 def forward_failed(error: Exception, scopes: Scopes) -> NotCompleted:
     """Turn what the model's forward raised into one sentence that names the module."""
-    failed = [scope for scope in scopes.calls if not scope.outputs and scope.values is None]
+    failed = [scope for scope in scopes.calls if not scope.returned]
     where = f" in {failed[-1].path} ({failed[-1].kind})" if failed and failed[-1].path else ""
     text = " ".join(str(error).split())[:300]
     hint = "make the model's forward work on this sample first"
@@ -137,7 +137,7 @@ def guarded_backward(
 ) -> BackwardReading:
     """`backward`; raises NotCompleted where the model's graph cannot be differentiated."""
     if not parameters:
-        return BackwardReading([0.0] * len(tape.operations), [0.0] * len(tape.operations), {})
+        return BackwardReading([0.0] * len(tape.operations), [[0.0] * len(op.inputs) for op in tape.operations], {})
     try:
         return backward(tape, roots, cotangents, parameters, retain_graph=keep)
     except (RuntimeError, NotImplementedError) as error:
@@ -147,7 +147,9 @@ def guarded_backward(
 def _backward_failed(error: Exception) -> NotCompleted:
     text = " ".join(str(error).split())[:300]
     hint = "this model cannot be trained as it is: mend its forward"
-    if "inplace operation" in text:
+    if "use_reentrant" in text:
+        hint = "pass use_reentrant=False to torch.utils.checkpoint, or switch checkpoints off while measuring"
+    elif "inplace operation" in text:
         hint = "a tensor that its gradient needs is overwritten in place: replace that in-place call in forward"
     return NotCompleted("backward-failed", f"the backward pass raised {type(error).__name__}: {text}", hint=hint)
 
@@ -163,7 +165,7 @@ def _promoted(tape: Tape, reading: BackwardReading) -> list[int]:
     """Operations that are no layers by kind, but at which the backward signal changes strongly."""
     found = []
     for index, operation in enumerate(tape.operations):
-        out, incoming = reading.out[index], reading.incoming[index]
+        out, incoming = reading.out[index], reading.incoming(index)
         if operation.isometric or operation.name in _COUNTING or not operation.inputs or not out > 0.0:
             continue
         ratio = incoming / out
@@ -196,12 +198,13 @@ def _incoming(layer: Layer, tape: Tape, reading: BackwardReading) -> tuple[bool,
     """(has differentiable inputs, Σ squared gradient at those of its operations that read from outside the layer)."""
     inside = set(layer.operations)
     border = [
-        index
+        gradient
         for index in layer.operations
         if not tape.operations[index].isometric
-        and any(tape.source(edge)[0] not in inside for edge in tape.operations[index].inputs)
+        for edge, gradient in zip(tape.operations[index].inputs, reading.edges[index], strict=True)
+        if tape.source(edge)[0] not in inside  # not a weight that the layer computes itself
     ]
-    return bool(border), sum(reading.incoming[index] for index in border)
+    return bool(border), sum(border)
 
 
 def _consumers(tape: Tape) -> list[list[int]]:

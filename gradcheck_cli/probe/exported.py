@@ -44,9 +44,10 @@ class _Reporter(fx.Interpreter):
         codegen = self.program.graph._codegen
         tree = getattr(getattr(codegen, "pytree_info", None), "in_spec", None)
         if tree is not None:
+            from torch.export._tree_utils import reorder_kwargs
             from torch.utils import _pytree as pytree
 
-            flat, _ = pytree.tree_flatten((tuple(batch.args), dict(batch.kwargs)))
+            flat, _ = pytree.tree_flatten((tuple(batch.args), reorder_kwargs(dict(batch.kwargs), tree)))
             return list(flat)
         return [*batch.args, *batch.kwargs.values()]
 

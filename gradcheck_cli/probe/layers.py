@@ -133,6 +133,7 @@ def _add_outputs(layer: Layer, scope: Scope, tape: Tape) -> None:
 def _assign_readers(plan: Plan, tape: Tape, owners: Mapping[str, Owner], tied: Mapping[str, str]) -> None:
     """Parameters read outside their own module: of containers, of the root, in functional style, and tied ones."""
     known = {layer.name: index for index, layer in enumerate(plan.layers) if layer.operations}
+    kinds = {scope.path: scope.kind for scope in tape.scopes}  # an exported tree has lost its classes
     first_names = {tied[name]: owner for owner in reversed(list(owners.values())) for name in owner.parameters}
     for index, operation in enumerate(tape.operations):
         if plan.of[index] >= 0 or not operation.parameters:
@@ -142,7 +143,7 @@ def _assign_readers(plan: Plan, tape: Tape, owners: Mapping[str, Owner], tied: M
             continue  # its module ran too; this is a second use of a tied parameter
         if owner.name not in known:
             known[owner.name] = len(plan.layers)
-            plan.layers.append(Layer(owner.name, owner.kind, Role.PARAMETRIC))
+            plan.layers.append(Layer(owner.name, kinds.get(owner.name, owner.kind), Role.PARAMETRIC))
         plan.of[index] = known[owner.name]
         layer = plan.layers[known[owner.name]]
         layer.operations.append(index)
@@ -155,12 +156,13 @@ def _link(plan: Plan, tape: Tape, promoted: set[int]) -> None:
     sources: list[frozenset[int]] = []
     numbered: dict[tuple[str, int | None], int] = {}
     calls: dict[str, int] = {}
+    taken = {layer.name for layer in plan.layers}
     for index, operation in enumerate(tape.operations):
         before = _before(operation.inputs, sources)
         kind = activation_kind(operation.name)
         if plan.of[index] < 0 and (kind or index in promoted):
             producer = _producer(plan, before)
-            name, label = _display(tape, index, kind or operation.name)
+            name, label = _display(tape, index, kind or operation.name, taken)
             key = (name, producer)
             if key not in numbered:
                 calls[name] = calls.get(name, 0) + 1
@@ -193,13 +195,13 @@ def _producer(plan: Plan, before: frozenset[int]) -> int | None:
     return max(candidates, key=lambda index: plan.layers[index].operations[-1], default=None)
 
 
-def _display(tape: Tape, index: int, operation_kind: str) -> tuple[str, str]:
+def _display(tape: Tape, index: int, operation_kind: str, taken: Collection[str]) -> tuple[str, str]:
     """(name, kind) of a layer without parameters: its module's path, or ``path.call()`` for a functional call."""
     number = tape.operations[index].scope
     if number < 0:
         return f"{operation_kind.lower()}()", operation_kind
     scope = tape.scopes[number]
-    if scope.leaf and scope.path not in ("", UNREGISTERED):
+    if scope.leaf and scope.path not in ("", UNREGISTERED) and scope.path not in taken:
         return scope.path, scope.kind
     return f"{scope.path}.{operation_kind.lower()}()".lstrip("."), operation_kind
 

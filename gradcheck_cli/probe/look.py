@@ -38,7 +38,7 @@ def look(
         NotCompleted: the model's own forward or backward pass failed.
     """
     module = subject.module
-    with untouched(module), np.errstate(over="ignore", invalid="ignore"):
+    with untouched(module), torch.inference_mode(False), np.errstate(over="ignore", invalid="ignore"):
         unfrozen = _unfreeze_if_all_frozen(module)
         set_mode(module, mode)
         model = prepare(module, seed)
@@ -57,10 +57,10 @@ def _measure_batches(
     for number, batch in enumerate(sample.batches):
         progress("measuring", number, steps)
         found, run = measure(model, batch, sample.loss, keep=number == 0)
-        totals.merge(found)
         if number == 0:
             progress("looking twice", number, steps)
-            second = second_looks.take(model, batch, found, run)
+            second = second_looks.take(model, batch, found, run)  # may add to `found`, so it comes first
+        totals.merge(found)
         del run
     progress("measured", steps, steps)
     return totals, second

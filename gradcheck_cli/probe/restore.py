@@ -37,6 +37,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 parameter.grad = grad
             with torch.no_grad():
                 for child, name, buffer, value in buffers:
+                    if buffer.shape != value.shape:
+                        buffer.resize_(value.shape)
                     if not _same(buffer, value):
                         buffer.copy_(value)
                     child._buffers[name] = buffer

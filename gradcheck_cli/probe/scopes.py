@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from gradcheck_cli.probe.statistics import SquareSum, count_spoilt, square_sum
 from gradcheck_cli.tensors import leaves
@@ -44,6 +45,8 @@ class Scope:
     """Sequence number that the first operation in it gets."""
     end: int = -1
     """Sequence number of the first operation after it; -1 while it runs, or if its forward raised."""
+    returned: bool = False
+    """False while it runs, and where its forward raised."""
     outputs: list[tuple[Any, int]] = field(default_factory=list)
     """The autograd nodes, with output numbers, of the floating tensors that it returned."""
     values: SquareSum | None = None
@@ -73,9 +76,10 @@ class Scopes:
         self.busy = True
         scope = self.calls[self._open.pop()]
         scope.end = next_sequence()
+        scope.returned = output is not None
         for tensor in (output,) if isinstance(output, torch.Tensor) else leaves(output):
-            if not tensor.is_floating_point():
-                continue
+            if not (tensor.is_floating_point() or tensor.is_complex()) or is_functorch_wrapped_tensor(tensor):
+                continue  # inside vmap a tensor has neither values nor a node of its own
             if tensor.grad_fn is not None:
                 scope.outputs.append((tensor.grad_fn, tensor.output_nr))
             if scope.leaf:
@@ -101,7 +105,7 @@ class Scopes:
 
 def root_path(module: nn.Module) -> str:
     """Path of the model itself: empty, but ``(model)`` where it is one layer and so needs a name."""
-    children = [name for name in module._modules if not name.startswith("_guards")]
+    children = [name for name, _ in module.named_children() if not name.startswith("_guards")]
     return "" if children else WHOLE
 
 

@@ -175,5 +175,7 @@ def _cut_reading(subject: Subject, totals: Totals, operation: str, scope: Scope 
     order = sorted(owners, key=lambda name: totals.layers[name].sequence if name in totals.layers else -1, reverse=True)
     leaf = scope is not None and scope.leaf and path not in ("", *subject.owners)
     if scope is not None and leaf:
-        totals.layers.setdefault(path, LayerTotals(scope.kind, Role.OPERATION, scope.first))
+        # the watched pass ran later: it stands behind the last layer in front of it
+        sequence = max((totals.layers[name].sequence for name in order if name in totals.layers), default=-1)
+        totals.layers.setdefault(path, LayerTotals(scope.kind, Role.OPERATION, sequence))
     return CutReading(operation=operation, where=path, leaf=leaf, behind=tuple(order))

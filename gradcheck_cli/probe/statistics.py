@@ -101,14 +101,14 @@ def _careful_square_sum(tensor: torch.Tensor) -> float:
     largest = float(values.abs().max())
     if largest == 0.0 or not math.isfinite(largest):
         return largest * largest
-    scale = 2.0 ** math.frexp(largest)[1]
+    scale = 2.0 ** min(math.frexp(largest)[1], 1023)
     scaled = float((values / scale).square().sum())
     return scaled * scale * scale
 
 
 def dense(tensor: torch.Tensor) -> torch.Tensor:
     """Detach, and keep only the stored values of a sparse tensor (untouched rows are zeros)."""
-    tensor = tensor.detach()
+    tensor = tensor.detach().resolve_conj()
     if tensor.is_sparse:
         return tensor.coalesce().values()
     if tensor.layout is not tensor.new_empty(0).layout and hasattr(tensor, "to_dense"):

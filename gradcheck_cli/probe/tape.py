@@ -8,6 +8,7 @@ parameters it reads. Nothing is kept on the user's modules.
 from __future__ import annotations
 
 import bisect
+import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,8 +125,9 @@ def read_tape(outputs: Iterable[torch.Tensor], scopes: Scopes, parameters: Mappi
     roots = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
     nodes = _reachable(roots)
     reads, strangers = _parameter_side(nodes, names)
-    data = sorted((node for node in nodes if node not in reads), key=lambda node: node._sequence_nr())
-    owners = _owners(scopes.calls, [node._sequence_nr() for node in data])
+    data = _in_order([node for node in nodes if node not in reads])
+    begins = [scope.first for scope in scopes.calls]  # ascending: scopes are listed as they began
+    owners = [_owner(scopes.calls, begins, node._sequence_nr()) for node in data]
     where = {node: index for index, node in enumerate(data)}
     operations = [
         Operation(node, bare_name(node), node._sequence_nr(), owner) for node, owner in zip(data, owners, strict=True)
@@ -177,13 +179,32 @@ def _parameter_side(nodes: list[Any], names: Mapping[int, str]) -> tuple[dict[An
     return reads, strangers
 
 
-def _owners(calls: list[Scope], sequences: list[int]) -> list[int]:
-    """For each sequence number (ascending), the innermost scope whose range holds it."""
-    begins = [scope.first for scope in calls]  # ascending: scopes are listed as they began
-    owners = []
-    for sequence in sequences:
-        index = bisect.bisect_right(begins, sequence) - 1
-        while index >= 0 and 0 <= calls[index].end <= sequence:
-            index = calls[index].parent
-        owners.append(index)
-    return owners
+def _owner(calls: list[Scope], begins: list[int], sequence: int) -> int:
+    """The innermost scope whose range holds a sequence number; -1 outside all."""
+    index = bisect.bisect_right(begins, sequence) - 1
+    while index >= 0 and 0 <= calls[index].end <= sequence:
+        index = calls[index].parent
+    return index
+
+
+def _in_order(nodes: list[Any]) -> list[Any]:
+    """As they ran, sources first: autograd renews the node of a view inside the next operation, and numbers it after that."""
+    inside = set(nodes)
+    waits = dict.fromkeys(nodes, 0)
+    readers: dict[Any, list[Any]] = {node: [] for node in nodes}
+    for node in nodes:
+        for source, _ in node.next_functions:
+            if source in inside:
+                waits[node] += 1
+                readers[source].append(node)
+    ready = [(node._sequence_nr(), number, node) for number, node in enumerate(nodes) if not waits[node]]
+    heapq.heapify(ready)
+    order = []
+    while ready:
+        node = heapq.heappop(ready)[2]
+        order.append(node)
+        for reader in readers[node]:
+            waits[reader] -= 1
+            if not waits[reader]:
+                heapq.heappush(ready, (reader._sequence_nr(), len(order) + len(nodes), reader))
+    return order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 
@@ -105,7 +106,7 @@ class Totals:
             if name in self.layers:
                 self.layers[name].merge(layer)
             else:
-                self.layers[name] = layer
+                self.layers[name] = copy.deepcopy(layer)
         for name, parameter in other.parameters.items():
             self.parameters.setdefault(name, ParameterTotals()).merge(parameter)
         self.question += other.question

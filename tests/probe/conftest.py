@@ -23,7 +23,7 @@ def _one_thread_and_one_seed() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _note_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the instrument draws is noted, so that tests can put the same question by other means."""
-    draw = batch.rademacher
+    draw = batch.rademacher  # type: ignore[attr-defined]
 
     def noted(tensors: list[torch.Tensor], generator: Any) -> list[torch.Tensor]:
         drawn = draw(tensors, generator)

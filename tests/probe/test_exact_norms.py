@@ -1,4 +1,6 @@
 """Sums of squares against exact rational arithmetic: a small gradient is not read as zero, nor a large one as infinite."""
+# mypy: disable-error-code="no-any-return,no-untyped-call,operator,union-attr"
+# (torch types what modules return as Any, and their attributes as a tensor or a module)
 
 from __future__ import annotations
 
@@ -56,8 +58,11 @@ def test_mixed_magnitudes(small: float, large: float) -> None:
     assert_exact(torch.cat([torch.full((5000,), small), torch.zeros(500)]))
 
 
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
 @fast
-@given(npst.arrays(np.float32, npst.array_shapes(min_dims=0, max_dims=3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
+@given(npst.arrays(np.float32, npst.array_shapes(min_dims=0, max_dims=3), elements=finite))
 def test_any_finite_float32(array: np.ndarray[Any, Any]) -> None:
     assert_exact(torch.from_numpy(array))
 
@@ -90,7 +95,14 @@ def test_wide_dtypes_over_their_range(dtype: torch.dtype, magnitude: float) -> N
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_layouts(dtype: torch.dtype) -> None:
     base = torch.randn(6, 8, 10).to(dtype)
-    for view in (base.transpose(0, 2), base[::2, 1::3], base.flip(1), base[:, :1].expand(6, 50, 10), base[3, 4, 5], base.mT):
+    for view in (
+        base.transpose(0, 2),
+        base[::2, 1::3],
+        base.flip(1),
+        base[:, :1].expand(6, 50, 10),
+        base[3, 4, 5],
+        base.mT,
+    ):
         assert_exact(view)
     assert_exact(base.requires_grad_())
     assert_exact(base[:0])
@@ -167,12 +179,10 @@ def test_look_does_not_warn_of_overflow() -> None:
     assert readings.layers
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="2.0 ** 1024 while scaling by the largest magnitude")
 def test_the_largest_complex_double_raises_nothing() -> None:
     assert square_sum(torch.full((4,), 1.7e308, dtype=torch.complex128)) > 0.0
 
 
-@pytest.mark.xfail(strict=True, reason="view_as_real refuses a lazily conjugated tensor")
 def test_conjugated_view() -> None:
     assert_exact(torch.randn(5, dtype=torch.complex64).conj())
 
@@ -193,7 +203,7 @@ class Scaled(nn.Module):
         y = self.first(x)
         for scale in self.scales:
             y = y * scale
-        return self.last(y)  # type: ignore[no-any-return]
+        return self.last(y)
 
 
 @pytest.mark.parametrize("scales", [(1e-15, 1e-15), (1e-30,), (1e-20, 1e-18), (1e15, 1e15), (1e30,), (1e19, 1e17)])
@@ -216,9 +226,8 @@ def test_a_layer_behind_an_extreme_scale(scales: tuple[float, ...]) -> None:
 def test_loss_gradients_of_an_extreme_scale() -> None:
     x = torch.randn(4, 5)
     for factor in (1e-30, 1e30):
-        torch.manual_seed(3)
         net = Scaled()
-        readings = look_at(net, x, loss=lambda out, _target, f=factor: out.mean() * f)  # type: ignore[misc]
+        readings = look_at(net, x, target=factor, loss=lambda out, target: out.mean() * target)
         (bias,) = (p for p in layer_of(readings, "last").parameters if p.name == "last.bias")
         assert bias.loss_gradient == pytest.approx(factor / math.sqrt(3), rel=1e-4)
         assert bias.loss_gradient_nonfinite == 0
@@ -227,8 +236,8 @@ def test_loss_gradients_of_an_extreme_scale() -> None:
 def test_weights_of_an_extreme_scale() -> None:
     net = nn.Sequential(nn.Linear(5, 6), nn.Linear(6, 3))
     with torch.no_grad():
-        net[0].weight.fill_(1e-30)  # type: ignore[operator,union-attr]
-        net[1].weight.fill_(1e30)  # type: ignore[operator,union-attr]
+        net[0].weight.fill_(1e-30)
+        net[1].weight.fill_(1e30)
     readings = look_at(net, torch.randn(4, 5))
     small, large = (layer_of(readings, name).parameters[0] for name in ("0", "1"))
     assert small.norm == pytest.approx(1e-30 * math.sqrt(30), rel=1e-5)

@@ -1,4 +1,6 @@
 """Every operation that ran is on the tape, under its owner; T and gain are those of gradients got by other means."""
+# mypy: disable-error-code="no-any-return,no-untyped-call,operator,union-attr"
+# (torch types what modules return as Any, and their attributes as a tensor or a module)
 
 from __future__ import annotations
 
@@ -142,9 +144,6 @@ def _view_used_after_its_base_was_written(self: Any, x: Tensor) -> Any:
     return self.b(torch.cat([view.relu(), y], 1))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=IndexError, reason="autograd renews a view's node inside the next operation, numbered after it"
-)
 def test_a_view_that_is_used_after_its_base_was_written() -> None:
     module = Function(_view_used_after_its_base_was_written, a=nn.Linear(4, 4), b=nn.Linear(6, 2))
     assert transmission_of(look_at(module, torch.randn(3, 4)), "b") == pytest.approx(1.0)
@@ -196,9 +195,45 @@ def test_parameters_of_the_root_module() -> None:
     assert gain_of(readings, "scale") == pytest.approx(0.5, rel=1e-5)
 
 
+def test_a_scripted_model_is_measured() -> None:
+    """An entry point may give one."""
+    net = torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3)))
+    readings = look_at(net, torch.randn(5, 4))
+    assert {p.name for layer in readings.layers for p in layer.parameters if p.signal} >= {"0.weight", "2.weight"}
+
+
 def test_a_model_that_is_one_layer_has_a_name() -> None:
     (layer,) = look_at(nn.Linear(4, 3), torch.randn(3, 4)).layers
-    assert (layer.name, layer.kind, layer.transmission) == ("(model)", "Linear", pytest.approx(1.0))
+    assert (layer.name, layer.kind) == ("(model)", "Linear")
+    assert layer.transmission == pytest.approx(1.0)
+
+
+def test_layers_of_complex_numbers() -> None:
+    kind = torch.complex64
+    net = Function(
+        lambda self, x: self.b(self.a(x * 1j)).abs(), a=nn.Linear(4, 4, dtype=kind), b=nn.Linear(4, 3, dtype=kind)
+    )
+    readings = look_at(net, torch.randn(5, 4))
+    assert transmission_of(readings, "b") == pytest.approx(1.0, rel=1e-5)
+    assert 0.05 < transmission_of(readings, "a") < 20.0
+    assert layer_of(readings, "a").reached
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a module's outputs are noted only inside known containers: T is missing, reached is False"
+)
+def test_a_module_that_returns_an_object_of_its_own() -> None:
+    class Answer:
+        def __init__(self, value: Tensor) -> None:
+            self.value = value
+
+    class Wraps(nn.Linear):
+        def forward(self, input: Tensor) -> Any:
+            return Answer(super().forward(input))
+
+    readings = look_at(Function(lambda self, x: torch.tanh(self.a(x).value), a=Wraps(4, 4)), torch.randn(5, 4))
+    assert layer_of(readings, "a").reached
+    assert 0.1 < transmission_of(readings, "a") < 1.0
 
 
 def test_unregistered_modules_are_counted() -> None:
@@ -207,12 +242,10 @@ def test_unregistered_modules_are_counted() -> None:
     assert look_at(nn.Sequential(nn.Linear(4, 4)), torch.randn(3, 4)).unregistered == 0
 
 
-@pytest.mark.xfail(strict=True, reason="any leaf that requires grad counts as a parameter that nobody registered")
 def test_an_input_that_requires_grad_is_no_unregistered_parameter() -> None:
     assert look_at(nn.Sequential(nn.Linear(4, 4)), torch.randn(3, 4).requires_grad_()).unregistered == 0
 
 
-@pytest.mark.xfail(strict=True, reason="any leaf that requires grad counts as a parameter that nobody registered")
 def test_an_input_that_the_model_differentiates_by_is_no_unregistered_parameter() -> None:
     """A physics-informed net or an energy model: found dead by GC303 for it."""
 
@@ -252,8 +285,8 @@ def test_mlp_by_hand() -> None:
         assert gain_of(readings, upper) == pytest.approx(expected[lower] / expected[upper], rel=1e-5)
     weight = layer_of(readings, "2").parameters[0]
     assert net[2].weight.grad is not None
-    assert weight.signal == pytest.approx(float(net[2].weight.grad.norm()) / math.sqrt(18), rel=1e-5)  # type: ignore[operator,arg-type]
-    assert weight.norm == pytest.approx(float(net[2].weight.detach().norm()), rel=1e-5)  # type: ignore[operator,arg-type]
+    assert weight.signal == pytest.approx(float(net[2].weight.grad.norm()) / math.sqrt(18), rel=1e-5)
+    assert weight.norm == pytest.approx(float(net[2].weight.detach().norm()), rel=1e-5)
 
 
 def test_residual_convolutions_by_hand() -> None:
@@ -267,7 +300,9 @@ def test_residual_convolutions_by_hand() -> None:
         c = keep["c"] = self.c(F.relu(act + b))
         return c.mean((2, 3))
 
-    net = Function(run, a=nn.Conv2d(2, 4, 3, padding=1), act=nn.Tanh(), b=nn.Conv2d(4, 4, 3, padding=1), c=nn.Conv2d(4, 3, 3))
+    net = Function(
+        run, a=nn.Conv2d(2, 4, 3, padding=1), act=nn.Tanh(), b=nn.Conv2d(4, 4, 3, padding=1), c=nn.Conv2d(4, 3, 3)
+    )
     x = torch.randn(5, 2, 6, 6)
     readings = look_at(net, x)
     kept: dict[str, Tensor] = {}
@@ -281,9 +316,9 @@ def test_a_module_called_twice_by_hand() -> None:
     net = Function(lambda self, x: self.head(self.fc(torch.tanh(self.fc(x)))), fc=nn.Linear(4, 4), head=nn.Linear(4, 2))
     x = torch.randn(7, 4)
     readings = look_at(net, x)
-    one = net.fc(x)  # type: ignore[operator]
-    two = net.fc(torch.tanh(one))  # type: ignore[operator]
-    expected = norms({"one": one, "two": two}, [net.head(two)])  # type: ignore[operator]
+    one = net.fc(x)
+    two = net.fc(torch.tanh(one))
+    expected = norms({"one": one, "two": two}, [net.head(two)])
     assert transmission_of(readings, "fc") == pytest.approx(math.hypot(expected["one"], expected["two"]), rel=1e-5)
 
 
@@ -353,7 +388,6 @@ PARAMETRIZED: dict[str, Callable[[nn.Module], nn.Module]] = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="the gradient at the computed weight is counted as one at a data input")
 @pytest.mark.parametrize("name", PARAMETRIZED)
 def test_gain_of_a_parametrized_layer(name: str) -> None:
     layer = PARAMETRIZED[name](nn.Linear(6, 6))

@@ -1,4 +1,6 @@
 """After a look the model, and the process, are as before: also when the forward or the backward pass raises."""
+# mypy: disable-error-code="no-any-return,no-untyped-call,operator,union-attr"
+# (torch types what modules return as Any, and their attributes as a tensor or a module)
 
 from __future__ import annotations
 
@@ -47,10 +49,15 @@ def bits(tensor: Tensor) -> bytes:
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
 
 
+def _numpy_state() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return (name, np.asarray(keys).tobytes(), *rest)
+
+
 def process_state() -> dict[str, Any]:
     return {
         "torch": bits(torch.get_rng_state()),
-        "numpy": np.random.get_state()[1].tobytes(),  # type: ignore[index,union-attr]
+        "numpy": _numpy_state(),
         "python": random.getstate(),
         "global hooks": [len(getattr(torch_module, name)) for name in GLOBAL_HOOKS],
         "grad mode": torch.is_grad_enabled(),
@@ -108,7 +115,7 @@ def test_mixed_modes() -> None:
 def test_gradients_that_were_there_stay() -> None:
     net = small()
     net(x()).sum().backward()
-    net[4].weight.grad = None  # type: ignore[union-attr]
+    net[4].weight.grad = None
     assert_untouched(net, lambda: look_at(net, x(), loss=lambda out, _target: out.square().mean()))
 
 
@@ -127,7 +134,7 @@ def test_hooks_of_the_user_stay_and_run() -> None:
     net, seen = small(), []
     net[0].register_forward_hook(lambda _module, _inputs, _output: seen.append("forward"))
     net[4].register_forward_pre_hook(lambda _module, _inputs: seen.append("before"))
-    net[4].weight.register_hook(lambda gradient: seen.append("gradient"))  # type: ignore[union-attr,operator]
+    net[4].weight.register_hook(lambda gradient: seen.append("gradient"))
     assert_untouched(net, lambda: look_at(net, x()))
     assert {"forward", "before", "gradient"} <= set(seen)
 
@@ -135,7 +142,7 @@ def test_hooks_of_the_user_stay_and_run() -> None:
 def test_opened_gates_are_shut_again_bit_by_bit() -> None:
     net = small()
     with torch.no_grad():
-        net[4].weight.copy_(torch.zeros(2, 6).neg())  # type: ignore[union-attr,operator]
+        net[4].weight.copy_(torch.zeros(2, 6).neg())
     readings = []
     assert_untouched(net, lambda: readings.append(look_at(net, x())))
     assert readings[0].gates == ("4.weight",)
@@ -159,7 +166,7 @@ class Raises(nn.Module):
             y.add_(1.0)  # exp keeps its result
             return z + y
         if self.how == "custom backward":
-            return Refuses.apply(y)  # type: ignore[no-any-return,no-untyped-call]
+            return Refuses.apply(y)
         if self.how == "exit":
             raise KeyboardInterrupt
         return y
@@ -171,7 +178,7 @@ class Refuses(torch.autograd.Function):
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         raise NotImplementedError("no derivative")
 
 
@@ -183,7 +190,9 @@ def test_a_model_that_raises(how: str) -> None:
         with pytest.raises(NotCompleted) as caught:
             look_at(net, x())
         assert caught.value.slug == ("forward-failed" if how == "forward" else "backward-failed")
-        assert {"forward": "ValueError", "backward": "inplace", "custom backward": "no derivative"}[how] in caught.value.message
+        assert {"forward": "ValueError", "backward": "inplace", "custom backward": "no derivative"}[
+            how
+        ] in caught.value.message
 
     assert_untouched(net, look)
 
@@ -222,13 +231,12 @@ def test_a_buffer_that_forward_replaces() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             self.mean = 0.9 * self.mean + x.detach().mean(0)
-            return self.fc(x - self.mean)  # type: ignore[no-any-return]
+            return self.fc(x - self.mean)
 
     net = Averages()
     assert_untouched(net, lambda: look_at(net, batches=(batch_of(x()), batch_of(x()))))
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="a resized buffer cannot take its old values back")
 def test_a_buffer_that_forward_resizes() -> None:
     class Cache(nn.Module):
         cache: Tensor
@@ -241,7 +249,7 @@ def test_a_buffer_that_forward_resizes() -> None:
         def forward(self, x: Tensor) -> Tensor:
             if self.cache.numel() != len(x):
                 self.cache.resize_(len(x)).zero_()
-            return self.fc(x)  # type: ignore[no-any-return]
+            return self.fc(x)
 
     net = Cache()
     look_at(net, x())
@@ -250,7 +258,7 @@ def test_a_buffer_that_forward_resizes() -> None:
 
 def test_a_buffer_that_holds_nan() -> None:
     net = small()
-    net[1].running_mean[2] = float("nan")  # type: ignore[index,union-attr]
+    net[1].running_mean[2] = float("nan")
     assert_untouched(net, lambda: look_at(net, x(), mode="train"))
 
 
@@ -293,7 +301,6 @@ def test_without_gradients_switched_on() -> None:
     assert all(layer.reached for layer in inside.layers)
 
 
-@pytest.mark.xfail(strict=True, reason="inside torch.inference_mode no graph is recorded: everything reads as cut off")
 def test_in_inference_mode() -> None:
     net, data = small(), x()
     with torch.inference_mode():
@@ -309,7 +316,9 @@ def test_the_same_seed_gives_the_same_readings() -> None:
     assert look_at(net, data, seed=4) != first
 
 
-@pytest.mark.xfail(strict=True, reason="parameters are not put back, and an embedding with max_norm rewrites its rows in forward")
+@pytest.mark.xfail(
+    strict=True, reason="parameters are not put back, and an embedding with max_norm rewrites its rows in forward"
+)
 def test_parameters_that_forward_itself_rewrites() -> None:
     net = nn.Sequential(nn.Embedding(5, 4, max_norm=0.5), nn.Linear(4, 2))
     assert_untouched(net, lambda: look_at(net, torch.tensor([[0, 1, 2]])))
