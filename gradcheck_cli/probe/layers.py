@@ -98,6 +98,7 @@ def plan_layers(
     _assign_modules(plan, tape, owners)
     _assign_readers(plan, tape, owners, tied)
     _link(plan, tape, set(promoted))
+    _find_outputs(plan, tape)
     return _in_order(plan)
 
 
@@ -178,6 +179,19 @@ def _link(plan: Plan, tape: Tape, promoted: set[int]) -> None:
         if own >= 0:
             plan.layers[own].upstream |= before - {own}
         sources.append(frozenset({own}) if own >= 0 else before)
+
+
+def _find_outputs(plan: Plan, tape: Tape) -> None:
+    """A module that hands out its own kind of object shows no tensors; its output is then what others read of it."""
+    bare = {index for index, layer in enumerate(plan.layers) if layer.operations and not layer.outputs}
+    if not bare:
+        return
+    for index, operation in enumerate(tape.operations):
+        for edge in operation.inputs:
+            source = tape.source(edge)
+            owner = plan.of[source[0]]
+            if owner in bare and plan.of[index] != owner and source not in plan.layers[owner].outputs:
+                plan.layers[owner].outputs.append(source)
 
 
 def _before(inputs: list[Edge], sources: list[frozenset[int]]) -> frozenset[int]:

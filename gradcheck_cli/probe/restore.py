@@ -25,6 +25,11 @@ def untouched(module: nn.Module) -> Iterator[None]:
         for name, buffer in child._buffers.items()
         if buffer is not None
     ]
+    renormed = [  # embeddings that rescale the rows they look up, in place
+        (child.weight, child.weight.detach().clone())
+        for child in module.modules()
+        if isinstance(child, (nn.Embedding, nn.EmbeddingBag)) and child.max_norm is not None
+    ]
     with ExitStack() as stack:
         stack.enter_context(_random_state())
         try:
@@ -36,6 +41,8 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 parameter.requires_grad_(requires_grad)
                 parameter.grad = grad
             with torch.no_grad():
+                for weight, value in renormed:
+                    weight.copy_(value)
                 for child, name, buffer, value in buffers:
                     if buffer.shape != value.shape:
                         buffer.resize_(value.shape)

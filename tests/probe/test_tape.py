@@ -219,9 +219,6 @@ def test_layers_of_complex_numbers() -> None:
     assert layer_of(readings, "a").reached
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a module's outputs are noted only inside known containers: T is missing, reached is False"
-)
 def test_a_module_that_returns_an_object_of_its_own() -> None:
     class Answer:
         def __init__(self, value: Tensor) -> None:
