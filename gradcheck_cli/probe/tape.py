@@ -188,23 +188,34 @@ def _owner(calls: list[Scope], begins: list[int], sequence: int) -> int:
 
 
 def _in_order(nodes: list[Any]) -> list[Any]:
-    """As they ran, sources first: autograd renews the node of a view inside the next operation, and numbers it after that."""
-    inside = set(nodes)
+    """As they ran, sources first."""
+    numbers = {node: node._sequence_nr() for node in nodes}
+    order = sorted(nodes, key=numbers.__getitem__)
+    if all(numbers.get(source, -1) < number for node, number in numbers.items() for source, _ in node.next_functions):
+        return order
+    return _topological(order, numbers)
+
+
+def _topological(nodes: list[Any], numbers: Mapping[Any, int]) -> list[Any]:
+    """Sources first although their numbers say otherwise.
+
+    Autograd renews the node of a view whose base was written in place, inside the next operation, and numbers it after that.
+    """
     waits = dict.fromkeys(nodes, 0)
     readers: dict[Any, list[Any]] = {node: [] for node in nodes}
     for node in nodes:
         for source, _ in node.next_functions:
-            if source in inside:
+            if source in numbers:
                 waits[node] += 1
                 readers[source].append(node)
-    ready = [(node._sequence_nr(), number, node) for number, node in enumerate(nodes) if not waits[node]]
-    heapq.heapify(ready)
+    places = {node: place for place, node in enumerate(nodes)}
+    ready = [places[node] for node in nodes if not waits[node]]  # ascending, and so a heap
     order = []
     while ready:
-        node = heapq.heappop(ready)[2]
+        node = nodes[heapq.heappop(ready)]
         order.append(node)
         for reader in readers[node]:
             waits[reader] -= 1
             if not waits[reader]:
-                heapq.heappush(ready, (reader._sequence_nr(), len(order) + len(nodes), reader))
+                heapq.heappush(ready, places[reader])
     return order
