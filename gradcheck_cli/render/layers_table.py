@@ -99,7 +99,8 @@ def _name_and_notes(
     """Share `room` cells between names and notes; notes go first where there is no room for both."""
     names = max(cell_len("layer"), *(cell_len(page.layer(layer.name)) for layer in layers))
     wish = max(names, min(label, room // 2))
-    notes_wish = max(notes.wish(layer) for layer in layers)
+    longest = max(notes.wish(layer) for layer in layers)
+    notes_wish = max(longest, cell_len("notes")) if longest else 0
     notes_width = min(notes_wish, max(room - GAP - wish, (room - GAP) * 2 // 5))
     width = max(min(wish, room - GAP - notes_width), min(names, NARROWEST_NAME))
     if notes_wish == 0 or notes_width < min(NARROWEST_NOTES, notes_wish) or width + GAP + notes_width > room:
