@@ -127,6 +127,7 @@ def test_progress_bar_on_a_terminal_survives_what_the_model_prints(gradcheck: Co
     [
         ("missing.pt", None, "missing.pt"),
         ("model.pt", "truncated", "model.pt"),
+        ("notes.pt", b"just some words\n", "text file"),
     ],
 )
 def test_unusable_file_is_status_2(gradcheck: CommandLine, name: str, content: bytes | str | None, words: str) -> None:
