@@ -171,6 +171,8 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters that are zero or tiny, shut a path, and were opened for a second look."""
     first_nonfinite: tuple[str, str] | None = None
     """(call, layer) that first makes NaN or infinity out of finite values."""
+    inputs_left: tuple[str, ...] = ()
+    """Optional inputs of the model's forward that the sample does not give: they may reach what now seems unused."""
     unregistered: int = 0
     """Parameters that run but belong to no registered module: an optimiser never sees them."""
     output_connected: bool = True

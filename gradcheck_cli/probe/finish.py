@@ -27,6 +27,7 @@ def finished(
     optimizer: str,
     loss_name: str,
     unfrozen: bool,
+    inputs_left: tuple[str, ...],
 ) -> Readings:
     """Make the records that the rules see."""
     tensors = dict(subject.module.named_parameters(remove_duplicate=False))
@@ -37,6 +38,7 @@ def finished(
         cuts=tuple(second.cuts),
         gates=tuple(second.gates),
         first_nonfinite=second.first_nonfinite,
+        inputs_left=inputs_left,
         unregistered=totals.unregistered,
         output_connected=totals.question > 0.0,
         output_rms=totals.output.rms if totals.output.count else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,15 @@ def look(
         model = prepare(module, seed)
         totals, second = _measure_batches(model, sample, progress)
     return finished(
-        model, totals, second, mode=mode, lr=lr, optimizer=optimizer, loss_name=sample.loss_name, unfrozen=unfrozen
+        model,
+        totals,
+        second,
+        mode=mode,
+        lr=lr,
+        optimizer=optimizer,
+        loss_name=sample.loss_name,
+        unfrozen=unfrozen,
+        inputs_left=_inputs_left(module, sample.batches[0]) if sample.batches else (),
     )
 
 
@@ -64,6 +73,16 @@ def _measure_batches(
         del run
     progress("measured", steps, steps)
     return totals, second
+
+
+def _inputs_left(module: torch.nn.Module, batch: records.Batch) -> tuple[str, ...]:
+    """Optional parameters of forward, beside flags and numbers, that the batch leaves at their default None."""
+    try:
+        parameters = list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):  # a builtin or scripted forward
+        return ()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return tuple(p.name for p in named[len(batch.args) :] if p.default is None and p.name not in batch.kwargs)
 
 
 def _unfreeze_if_all_frozen(module: torch.nn.Module) -> bool:

@@ -13,7 +13,7 @@ from gradcheck_cli.config import Thresholds
 from gradcheck_cli.graph import closure
 from gradcheck_cli.readings import LayerReading, Readings, Role
 
-SMALL, LARGE = 0.1, 10.0
+SMALL, LARGE = 1.0, 10.0
 """Values of a layer are of ordinary size between these, and then only T counts."""
 
 _BOUNDED_ENDS = ("Softmax", "Sigmoid", "Tanh", "LogSoftmax", "Hardsigmoid")
@@ -88,7 +88,7 @@ class View:
         return (layer.transmission or 0.0) * max(1.0, (layer.output_rms or 0.0) / LARGE) / self.question
 
     def loud(self, layer: LayerReading) -> float:
-        """The smaller of T and T·rms(y)·10: a large T at a layer of small values is undone by them."""
+        """The smaller of T and T·rms(y): a large T at a layer of small values is undone by them."""
         size = 1.0 if layer.output_rms is None else layer.output_rms / SMALL
         return (layer.transmission or 0.0) * min(1.0, size) / max(1.0, self.question)
 

@@ -15,7 +15,8 @@ class Unused:
     """The layer is part of the model, trainable, and never used in the forward pass; or it is used and not part of the model.
 
     What it measures. Which modules ran, and which parameters were read. Layers of which siblings of the same class in the same
-    container ran (experts, stochastic depth), embeddings for optional inputs, and layers without a weight matrix are not judged:
+    container ran (experts, stochastic depth), embeddings, layers without a weight matrix, and all layers of a model whose
+    forward takes optional inputs that the sample does not give, are not judged:
     another sample may reach them (note GC909).
 
     Why it matters. An unused layer never learns, and distributed training stops at it. A module that was never registered (kept
@@ -56,7 +57,7 @@ def unused(view: View, layer: LayerReading) -> bool:
     ran = layer.called and not layer.container  # that a container ran says nothing of its own parameters
     if ran or layer.reached or not layer.weights or any(p.reached for p in layer.parameters):
         return False
-    return "Embedding" not in layer.kind and not _sibling_ran(view, layer)
+    return not view.readings.inputs_left and "Embedding" not in layer.kind and not _sibling_ran(view, layer)
 
 
 def _sibling_ran(view: View, layer: LayerReading) -> bool:

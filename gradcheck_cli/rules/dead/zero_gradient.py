@@ -76,9 +76,19 @@ def _silent(view: View, layer: LayerReading) -> bool:
     if layer.transmission is None or view.gated(layer) or (layer.parameters and not layer.trainable):
         return False
     if layer.transmission == 0.0:
-        return not view.heard[layer.name] and not any(_opens(w) for w in layer.parameters)
+        return (
+            not view.heard[layer.name]
+            and not _over_one_position(view, layer)
+            and not any(_opens(w) for w in layer.parameters)
+        )
     weights = [w for w in layer.weights if w.reached and w.signal is not None]
     return bool(weights) and not any(w.signal or _opens(w) for w in weights)
+
+
+def _over_one_position(view: View, layer: LayerReading) -> bool:
+    """It feeds a softmax over a single entry, which is 1 whatever it gets: a matter of this sample's length."""
+    readers = [view.layers[name] for name in view.descendants[layer.name]]
+    return any(reader.kind in ("Softmax", "Attention") and reader.units is None for reader in readers)
 
 
 def _opens(weight: ParameterReading) -> bool:
