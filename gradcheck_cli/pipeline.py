@@ -27,6 +27,7 @@ def diagnose(
     data: Any = None,
     *,
     target: Any = None,
+    input_shape: str | Sequence[str] = (),
     loss: str | Callable[[Any, Any], torch.Tensor] | None = None,
     arch: str | None = None,
     trust: bool = False,
@@ -46,8 +47,9 @@ def diagnose(
     """Measure a model in this process and return the whole result; the model is left as found, nothing is printed.
 
     `model` is a module, the path of a saved one, or a Python entry point ``package.module:attribute``; `data` is a
-    tensor, tuple or dict of them, or a path as on the command line; None makes up a sample. The other options are
-    those of ``gradcheck diagnose``. Raises the classes of `gradcheck_cli.errors`.
+    tensor, tuple or dict of them, or a path as on the command line; None makes up a sample, in the shapes of
+    `input_shape` if given (``"3,32,32"``, ``"input_ids=16:int64"``). The other options are those of
+    ``gradcheck diagnose``. Raises the classes of `gradcheck_cli.errors`.
     """
     from gradcheck_cli.judge import check_selection, judge
     from gradcheck_cli.probe import look
@@ -66,6 +68,7 @@ def diagnose(
         subject,
         data,
         target=target,
+        input_shape=input_shape,
         loss=loss,
         batch_size=batch_size,
         batches=batches,

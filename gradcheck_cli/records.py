@@ -64,6 +64,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     data: str | None = None
     target: str | None = None
     """A key of the data file, or a file of its own."""
+    input_shape: tuple[str, ...] = ()
+    """Shapes of made-up inputs, each ``[NAME=]3,32,32[:DTYPE]``."""
     loss: str | None = None
     """``cross-entropy``, ``bce``, ``mse``, ``l1``, ``nll``, ``none`` or ``module:callable``; None: found from the target."""
     arch: str | None = None

@@ -50,6 +50,7 @@ def _request(model: str, options: Options) -> Request:
         model=model,
         data=options.data,
         target=options.target,
+        input_shape=tuple(options.input_shape),
         loss=options.loss,
         arch=options.arch,
         trust=options.trust,

@@ -91,11 +91,25 @@ class Options:
 
     data: Annotated[
         str | None,
-        _option("--data", metavar="FILE", help="The sample: .npz, .npy, .pt, or module:callable. [default: made up]"),
+        _option(
+            "--data",
+            metavar="FILE",
+            help="The sample: .npz, .npy, .pt, .safetensors, .csv, .parquet, .pb, a folder of images, or module:callable. "
+            "[default: made up]",
+        ),
     ] = None
     target: Annotated[
-        str | None, _option("--target", metavar="KEY|FILE", help="The target: a key of the data, or a file of its own.")
+        str | None,
+        _option("--target", metavar="KEY|FILE", help="The target: a key or column of the data, or a file of its own."),
     ] = None
+    input_shape: Annotated[
+        list[str],
+        _option(
+            "--input-shape",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="A made-up input without its batch: 3,32,32 or input_ids=16:int64. Repeat it for several inputs.",
+        ),
+    ] = ()  # type: ignore[assignment]
     loss: Annotated[
         str | None,
         _option(

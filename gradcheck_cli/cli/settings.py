@@ -66,7 +66,7 @@ def _value(key: str, value: Any) -> Any:
     raise _unusable(f"the value of {key} in [tool.gradcheck] is a {type(value).__name__}")
 
 
-_LISTS = ("fail-on", "select", "ignore")
+_LISTS = ("fail-on", "select", "ignore", "input-shape")
 
 
 def _unusable(message: str, *, hint: str = "correct the file") -> UsageError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ def draw(
     mode: str = "train",
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
+    input_shape: str | Sequence[str] = (),
 ) -> Sample:
     """Return the sample that `subject` is measured on: at most `batches` batches of `batch_size` samples.
 
-    `data` is the path of a file, an entry point ``module:callable``, or in memory a tensor, array, tuple, list, dict,
+    `data` is the path of a file or folder, an entry point ``module:callable``, or in memory a tensor, array, tuple, list, dict,
     Dataset or DataLoader; None makes an input up from the model. `target` is a key of the data, a file, or a tensor.
+    `input_shape` describes made-up inputs, or the size of images, as ``--input-shape`` does.
     `loss` is a name of the contract, ``module:callable``, or ``callable(output, target)``. Floating inputs come in
     `dtype`, or the model's own, on `device`, or the model's own; the model is tried in its own. One forward pass of the
     first batch checks the fit; the module, its buffers, modes and all random states are as before afterwards.
@@ -51,4 +53,5 @@ def draw(
         mode=mode,
         dtype=dtype,
         device=device,
+        input_shape=input_shape,
     )

@@ -56,7 +56,7 @@ class _Converter:
             message = f"{what} is nested over {MAX_DEPTH} levels deep, or has over {MAX_NODES} parts"
             raise SampleError("unsupported-data", message, hint="give tensors, tuples or dicts", file=self.path)
         if isinstance(obj, torch.Tensor):
-            return obj.detach()
+            return obj if obj.is_meta else obj.detach()
         if isinstance(obj, np.ndarray):
             return tensor_of(obj, what, self.path)
         if isinstance(obj, np.generic):
@@ -100,7 +100,8 @@ def _number_tensor(obj: Any, what: str, path: str) -> torch.Tensor:
 def check_content(obj: Any, what: str, path: str = "") -> None:
     """Refuse arrays without a sample, and NaN or infinity.
 
-    Minus infinity passes in an input named as a mask: that is how additive attention masks say 'never'.
+    Minus infinity passes in an input named as a mask: that is how additive attention masks say 'never'. Arrays still on
+    disk (device ``meta``) are looked at when their rows are read.
 
     Raises:
         SampleError: ``empty-data`` or ``non-finite-data``.
@@ -110,7 +111,11 @@ def check_content(obj: Any, what: str, path: str = "") -> None:
         if tensor.numel() == 0:
             message = f"{name} has no samples: its shape is {tuple(tensor.shape)}"
             raise SampleError("empty-data", message, hint="give at least one sample", file=path)
-        if tensor.layout == torch.strided and (tensor.is_floating_point() or tensor.is_complex()):
+        if (
+            tensor.layout == torch.strided
+            and not tensor.is_meta
+            and (tensor.is_floating_point() or tensor.is_complex())
+        ):
             _check_finite(tensor, name, path)
 
 

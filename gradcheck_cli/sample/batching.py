@@ -9,6 +9,7 @@ import torch
 from gradcheck_cli.errors import SampleError
 from gradcheck_cli.records import Batch
 from gradcheck_cli.sample.matching import Call
+from gradcheck_cli.sample.stored import with_values
 from gradcheck_cli.tensors import leaves, map_tensors
 
 
@@ -25,16 +26,25 @@ def cut(call: Call, batch_size: int, batches: int) -> list[Batch]:
     if samples is None or _is_time_major(call, samples):
         return [whole(call)]
     _check_target(call.target, samples)
+    call = _read(call, batch_size * batches)
     starts = range(0, samples, batch_size)[:batches]
     return [_piece(call, start, min(start + batch_size, samples)) for start in starts]
 
 
 def whole(call: Call) -> Batch:
     """Return the call as one batch; its size is the target's first dimension, or the first input's."""
+    call = _read(call)
     inputs = _arrays((call.args, call.kwargs))
     targets = _arrays(call.target)
     first = (targets or inputs or [torch.zeros(1)])[0]
     return Batch(call.args, call.kwargs, call.target, size=int(first.shape[0]))
+
+
+def _read(call: Call, rows: int | None = None) -> Call:
+    """Return the call with what is still on disk read, at most the first `rows` rows of each array."""
+    target = with_values(call.target, rows)
+    kwargs = {name: target if value is call.target else with_values(value, rows) for name, value in call.kwargs.items()}
+    return Call(with_values(call.args, rows), kwargs, target)
 
 
 def _arrays(obj: Any) -> list[torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,19 @@ from gradcheck_cli.errors import SampleError
 from gradcheck_cli.sample.arrays import as_tensors, check_content
 from gradcheck_cli.sample.blame import first_line
 from gradcheck_cli.sample.entry_points import called, is_entry_point, working_directory_first
-from gradcheck_cli.sample.files import exists, open_data
+from gradcheck_cli.sample.files import exists, is_folder, open_data
+from gradcheck_cli.sample.folders import read_folder
 from gradcheck_cli.sample.interface import read
 from gradcheck_cli.sample.signature import TARGET_NAMES
+from gradcheck_cli.sample.tables import Table
 
 IN_MEMORY = "in-memory"
 
 
-def fetch(data: object) -> tuple[Any, str]:
+def fetch(data: object, rows: int) -> tuple[Any, str]:
     """Return what `data` names, not yet converted, and where it came from (path, entry point, or ``in-memory``).
+
+    No more than the first `rows` samples of it will be used. A folder gives an `ImageFolder` or `TestData`.
 
     Raises:
         SampleError: it is missing, broken, unsupported, or its code failed.
@@ -33,8 +37,10 @@ def fetch(data: object) -> tuple[Any, str]:
     path = os.fspath(data)
     if is_entry_point(path) and not exists(path):
         return called(path), path
+    if is_folder(path):
+        return read_folder(path, rows), path
     with open_data(path) as file:
-        return read(file), path
+        return read(file, rows), path
 
 
 def tensors_of(content: Any, source: str) -> Any:
@@ -80,19 +86,19 @@ def _batches(content: Any, batch_size: int) -> Iterator[Any]:
     return iter(content)
 
 
-def target_of(target: object, data: Any) -> tuple[Any, str | None]:
-    """Return the target that was given apart from `data`, and the key of `data` that names it: one of the two is None.
+def target_of(target: object, keys: Collection[str], rows: int) -> tuple[Any, str | None]:
+    """Return the target that was given apart from the data, and the key of the data that names it: one of them is None.
 
-    Raises:
+    `keys` are the data's. Raises:
         SampleError: the file is broken, or holds several arrays and none has a target's name.
     """
     if not isinstance(target, (str, os.PathLike)):
         return (None if target is None else tensors_of(target, IN_MEMORY)), None
     name = os.fspath(target)
-    if (isinstance(data, Mapping) and name in data) or not (exists(name) or is_entry_point(name)):
+    if name in keys or not (exists(name) or is_entry_point(name)):
         return None, name
-    content, source = fetch(name)
-    found = tensors_of(content, source)
+    content, source = fetch(name, rows)
+    found = tensors_of(content.columns if isinstance(content, Table) else content, source)
     if not isinstance(found, Mapping):
         return found, None
     key = next((name for name in TARGET_NAMES if name in found), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,12 +15,10 @@ from gradcheck_cli.errors import NotCompleted, SampleError, UsageError
 from gradcheck_cli.records import Batch, Sample, Subject
 from gradcheck_cli.sample.arrays import check_content
 from gradcheck_cli.sample.choosing import choose
-from gradcheck_cli.sample.contents import fetch, is_stream, stream_batches, target_of, tensors_of
-from gradcheck_cli.sample.fitting import Drawn, fit_arrays, fit_stream, placed_batch, trimmed
-from gradcheck_cli.sample.huggingface import main_input
-from gradcheck_cli.sample.matching import Call, match
+from gradcheck_cli.sample.fitting import Drawn, placed_batch, trimmed
+from gradcheck_cli.sample.given import Wish, fit
+from gradcheck_cli.sample.input_shapes import parse
 from gradcheck_cli.sample.restoring import preserved
-from gradcheck_cli.sample.signature import signature_of
 from gradcheck_cli.sample.synthetic import make_up
 from gradcheck_cli.tensors import leaves
 
@@ -37,14 +35,15 @@ def draw_sample(
     mode: str,
     dtype: torch.dtype | str | None,
     device: torch.device | str | None,
+    input_shape: str | Sequence[str],
 ) -> Sample:
     """Do what `gradcheck_cli.sample.draw` says."""
     _check_options(subject, batch_size, batches)
-    wanted = _dtype(dtype)
+    wanted, shapes = _dtype(dtype), parse([input_shape] if isinstance(input_shape, str) else input_shape)
     place = torch.device(device) if device is not None else None
     with preserved(subject.module), _said_of(data, subject):
         _seed(seed)
-        drawn = _drawn(subject, data, target, batch_size, batches, seed)
+        drawn = _drawn(subject, data, Wish(target, batch_size, batches, shapes), seed)
         _check_output(subject, drawn.trial.output)
         drawn = trimmed(subject, drawn, mode)
         first = placed_batch(subject, drawn.batches[0])
@@ -64,28 +63,12 @@ def _said_of(data: object, subject: Subject) -> Iterator[None]:
         raise
 
 
-def _drawn(subject: Subject, data: object, target: object, batch_size: int, batches: int, seed: int) -> Drawn:
-    if data is None:
-        if target is not None:
-            raise SampleError("missing-data", "a target without data", hint="give --data as well")
-        return make_up(subject, batch_size, batches, seed)
-    content, source = fetch(data)
-    if is_stream(content):
-        raw = stream_batches(content, source, batch_size, batches)
-        return fit_stream(subject, [_calls(subject, batch, target, stream=True) for batch in raw], source)
-    calls = _calls(subject, tensors_of(content, source), target, stream=False)
-    return fit_arrays(subject, calls, batch_size, batches, source)
-
-
-def _calls(subject: Subject, data: Any, target: object, *, stream: bool) -> list[Call]:
-    given, key = target_of(target, data)
-    if stream and given is not None:
-        hint = "let it give (input, target) pairs, or name a key of its batches"
-        raise SampleError("ambiguous-data", "a target apart from data that comes in batches", hint=hint)
-    if key is not None and not isinstance(data, Mapping) and not stream:
-        hint = "give --target a file, or save the data with names"
-        raise SampleError("missing-target", f"there is no file {key}, and the data has no names", hint=hint)
-    return match(data, given, key, signature_of(subject.module), main_input(subject.module))
+def _drawn(subject: Subject, data: object, wish: Wish, seed: int) -> Drawn:
+    if data is not None:
+        return fit(subject, data, wish)
+    if wish.target is not None:
+        raise SampleError("missing-data", "a target without data", hint="give --data as well")
+    return make_up(subject, wish.batch_size, wish.batches, seed, wish.input_shapes)
 
 
 def _final(subject: Subject, batch: Batch, dtype: torch.dtype | None, device: torch.device | None) -> Batch:

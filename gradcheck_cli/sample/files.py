@@ -27,6 +27,8 @@ class DataFile:
     size: int
     """Bytes when it was opened."""
     head: bytes
+    identity: tuple[int, ...] = ()
+    """Device, inode, size and time of the last change: the same while the file is the same."""
 
 
 @contextmanager
@@ -46,15 +48,38 @@ def open_data(path: str) -> Iterator[DataFile]:
         with open(descriptor, "rb", closefd=False) as stream:
             head = stream.read(HEAD)
             stream.seek(0)
-            yield DataFile(path, stream, status.st_size, head)
+            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            yield DataFile(path, stream, status.st_size, head, identity)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def reopened(file: DataFile) -> Iterator[DataFile]:
+    """Open again, to read values, the file whose headers were read before.
+
+    Raises:
+        SampleError: ``changed-data`` where it is no longer the same, and as `open_data`.
+    """
+    with open_data(file.path) as again:
+        if again.identity != file.identity:
+            hint = "try again when nothing writes to it"
+            raise SampleError("changed-data", "the file changed while it was read", hint=hint, file=file.path)
+        yield again
 
 
 def exists(path: str) -> bool:
     """Tell whether anything is at `path`."""
     try:
         return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str) -> bool:
+    """Tell whether `path` is a folder."""
+    try:
+        return Path(path).is_dir()
     except (OSError, ValueError):
         return False
 
@@ -86,11 +111,7 @@ def _descriptor(path: str) -> int:
 
 def _not_regular(path: str, mode: int) -> SampleError:
     if stat.S_ISDIR(mode):
-        return SampleError(
-            "unsupported-data",
-            "this is a directory; folders of images cannot be read yet",
-            hint="pass a module:callable that returns a Dataset of it",
-            file=path,
-        )
+        message = "this is a folder, where a file is needed"
+        return SampleError("unsupported-data", message, hint="pass a file", file=path)
     kind = "a pipe (FIFO)" if stat.S_ISFIFO(mode) else "no regular file"
     return SampleError("unsupported-data", f"this is {kind}", hint="write the data to a file and pass that", file=path)

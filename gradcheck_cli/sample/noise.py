@@ -22,9 +22,17 @@ class Noise:
     """The integer at the end of every sequence, where models look for one."""
     fill: bool | int | float | None = None
     """A constant in place of random values."""
+    lead: tuple[int, int] | None = None
+    """Integer and count: every sequence begins with as many of it, as text does where an image is to be put in."""
+    dtype: str = ""
+    """Name of torch's dtype where it is not float32, int64 or the constant's."""
 
     def draw(self, size: int, generator: torch.Generator) -> torch.Tensor:
         """Return `size` samples on the CPU."""
+        drawn = self._values(size, generator)
+        return drawn.to(getattr(torch, self.dtype)) if self.dtype else drawn
+
+    def _values(self, size: int, generator: torch.Generator) -> torch.Tensor:
         shape = self._full(size)
         if self.fill is not None:
             return torch.full(shape, self.fill)
@@ -32,6 +40,8 @@ class Noise:
             return torch.randn(shape, generator=generator, dtype=torch.float32)
         allowed = torch.tensor([token for token in range(self.high) if token not in self.avoid] or [0])
         tokens = allowed[torch.randint(len(allowed), shape, generator=generator)]
+        if self.lead is not None:
+            tokens[..., : self.lead[1]] = self.lead[0]
         if self.last is not None:
             tokens[..., -1] = self.last
         return tokens
@@ -48,7 +58,8 @@ class Noise:
         shape = f"({', '.join(dims)}{',' if len(dims) == 1 else ''})"
         if self.fill is not None:
             return f"{self.fill} of shape {shape}"
-        return f"integers below {self.high} of shape {shape}" if self.high else f"normal noise of shape {shape}"
+        led = f", {self.lead[1]} of {self.lead[0]} first," if self.lead else ""
+        return f"integers below {self.high}{led} of shape {shape}" if self.high else f"normal noise of shape {shape}"
 
 
 @dataclass(frozen=True)

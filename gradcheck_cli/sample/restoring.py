@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -56,12 +57,16 @@ def quiet_trial() -> Iterator[None]:
 
 
 def _attributes(part: torch.nn.Module) -> Callable[[], None]:
-    """Remember the module's attributes (its mode among them) and what its tables of children hold."""
+    """Remember the module's attributes (its mode among them) and what its tables of children and hooks hold.
+
+    transformers installs hooks in the first forward pass and remembers that in an attribute: one without the other would
+    make it install them twice, and see each layer twice.
+    """
     attributes = dict(part.__dict__)
     tables = {
         name: dict(table)
         for name, table in attributes.items()
-        if name in ("_buffers", "_parameters", "_modules") and type(table) is dict
+        if (name in ("_buffers", "_parameters", "_modules") or "_hooks" in name) and type(table) in (dict, OrderedDict)
     }
 
     def restore() -> None:

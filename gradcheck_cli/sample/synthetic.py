@@ -4,40 +4,48 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
-from gradcheck_cli.errors import NotCompleted, SampleError
+from gradcheck_cli.errors import GradcheckError, NotCompleted, SampleError
 from gradcheck_cli.records import Batch, Subject
 from gradcheck_cli.sample import huggingface
 from gradcheck_cli.sample.blame import explain, first_line, is_models_own
 from gradcheck_cli.sample.examples import example_batches
 from gradcheck_cli.sample.fitting import Drawn, placed_batch, try_batch
+from gradcheck_cli.sample.input_shapes import InputShape
+from gradcheck_cli.sample.input_shapes import recipes as given_recipes
 from gradcheck_cli.sample.leaf_inputs import inputs_of, surroundings_of, telling_layers
 from gradcheck_cli.sample.named_inputs import inputs_named
 from gradcheck_cli.sample.noise import Noise, Recipe
 from gradcheck_cli.sample.signature import Signature, signature_of
 
-MAX_TRIALS = 120
-MAX_SECONDS = 60.0
+MAX_TRIALS = 400
+MAX_SECONDS = 30.0
 _TRIED = 2
 """Samples in a trial."""
 SOURCE = "synthetic"
 
 
-def make_up(subject: Subject, batch_size: int, batches: int, seed: int) -> Drawn:
+def make_up(
+    subject: Subject, batch_size: int, batches: int, seed: int, input_shapes: Sequence[InputShape] = ()
+) -> Drawn:
     """Return `batches` batches of `batch_size` made-up samples that the model takes.
 
-    The file's own example inputs come first, where it has them; else unit-normal noise and random tokens in the shapes
-    that the model's first layers and its config suggest.
+    In the shapes that the user gave; else the file's own example inputs come first, where it has them; else unit-normal
+    noise and random tokens in the shapes that the model's first layers and its config suggest.
 
     Raises:
-        SampleError: ``no-input-found``.
+        SampleError: ``no-input-found``, or ``data-does-not-fit`` for shapes that the user gave.
         NotCompleted: ``forward-failed`` where the model fails whatever it is given.
     """
     generator = torch.Generator().manual_seed(seed)
-    if subject.example_inputs is not None:
+    if input_shapes:
+        recipe = _first_of_given(subject, seed, input_shapes)
+        pieces = [_batch(recipe, batch_size, generator) for _ in range(batches)]
+        remark = f"made-up input, in the shape given: {recipe}"
+    elif subject.example_inputs is not None:
         pieces, remark = example_batches(subject, batch_size, batches, generator)
     else:
         recipe = _first_taken(subject, seed)
@@ -55,6 +63,20 @@ def _batch(recipe: Recipe, size: int, generator: torch.Generator) -> Batch:
     args = tuple(noise.draw(size, generator) for noise in recipe.args)
     kwargs = {name: noise.draw(size, generator) for name, noise in recipe.kwargs.items()}
     return Batch(args, kwargs, size=size if args or kwargs else 1)
+
+
+def _first_of_given(subject: Subject, seed: int, given: Sequence[InputShape]) -> Recipe:
+    first: GradcheckError | None = None
+    for recipe in given_recipes(given, subject.module, signature_of(subject.module)):
+        batch = _batch(recipe, _TRIED, torch.Generator().manual_seed(seed))
+        try:
+            try_batch(subject, batch)
+        except Exception as error:  # whatever the model raises
+            first = first or explain(error, subject, placed_batch(subject, batch))
+        else:
+            return recipe
+    assert first is not None
+    raise first
 
 
 def _first_taken(subject: Subject, seed: int) -> Recipe:
@@ -85,7 +107,7 @@ def _nothing_found(
     first = f"; the first try ended with: {first_line(failures[0][0])}" if failures else ""
     message = f"no input could be made up for {signature} in {len(failures)} tries{first}"
     needed = ", ".join(signature.needed or signature.positional[:1]) or "the inputs"
-    hint = f"give --data with {needed}"
+    hint = f"give --data with {needed}, or --input-shape"
     return SampleError("no-input-found", message, hint=hint, file=subject.path)
 
 

@@ -104,7 +104,7 @@ def test_every_option_arrives(orders: list[Any]) -> None:
     line = (
         "diagnose m:net --data d.npz --target y --loss mse --arch a:b --trust --batch-size 8 --batches 2 --mode eval "
         "--optimizer adamw --lr 1e-3 --dtype float64 --device cpu --seed 7 --select GC101,GC2 --select GC3 "
-        "--ignore GC9:head* --time-limit 5.5 --memory-limit 1.5G --debug --quiet"
+        "--ignore GC9:head* --input-shape 3,4 --time-limit 5.5 --memory-limit 1.5G --debug --quiet"
     )
     run(line.split())
     request = Request(
@@ -124,6 +124,7 @@ def test_every_option_arrives(orders: list[Any]) -> None:
         seed=7,
         select=("GC101", "GC2", "GC3"),
         ignore=("GC9:head*",),
+        input_shape=("3,4",),
     )
     assert not set(msgspec.structs.asdict(Request(model="")).items()) & set(msgspec.structs.asdict(request).items())
     assert orders == [(wire.Order(request=request, memory_limit=3 * 2**29, debug=True), 5.5)]

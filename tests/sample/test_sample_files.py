@@ -25,11 +25,12 @@ from torch import nn
 from gradcheck_cli.errors import SampleError
 from gradcheck_cli.sample.contents import fetch, tensors_of
 from gradcheck_cli.sample.pickles import CALLABLE, BrokenPickleError, ForeignPickleError, check_pickle
+from gradcheck_cli.sample.stored import with_values
 
 
 def read(path: Path) -> Any:
-    content, source = fetch(str(path))
-    return tensors_of(content, source)
+    content, source = fetch(str(path), 1 << 20)
+    return with_values(tensors_of(content, source))
 
 
 def slug_of(path: Path | str) -> str:
@@ -119,13 +120,13 @@ def test_empty_file_and_empty_arrays(tmp_path: Path) -> None:
         assert slug_of(tmp_path / name) == "empty-data"
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "csv", "parquet", "pb", "h5", "pkl", "xyz"])
+@pytest.mark.parametrize("suffix", ["h5", "pkl", "png", "xyz"])
 def test_other_formats_are_refused_with_what_to_do(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"a.{suffix}").write_bytes(b"1,2,3\n")
+    (tmp_path / f"a.{suffix}").write_bytes(b"\x89\0\xff\xfe")
     assert slug_of(tmp_path / f"a.{suffix}") == "unsupported-data"
 
 
-@pytest.mark.parametrize("suffix", ["npy", "npz", "pt"])
+@pytest.mark.parametrize("suffix", ["npy", "npz", "pt", "safetensors", "parquet"])
 @pytest.mark.parametrize("content", [b"some text", b"\x80\x04N.", b"PK\x03\x04broken", b"\x93NUMPY\x01\x00"])
 def test_wrong_content_under_our_suffixes(tmp_path: Path, suffix: str, content: bytes) -> None:
     (tmp_path / f"a.{suffix}").write_bytes(content)

@@ -133,3 +133,22 @@ def test_data_is_not_changed_by_a_forward_in_place() -> None:
     sample = draw(subject_of(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2))), x)
     assert torch.equal(x, before)
     assert torch.equal(sample.batches[0].args[0], before)
+
+
+def test_hooks_that_the_first_forward_pass_installs_are_taken_off_again() -> None:
+    seen: list[str] = []
+
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        if not getattr(self, "installed", False):
+            self.layer.register_forward_hook(lambda *_: seen.append("hook"))
+            self.installed = True
+        return self.layer(x)  # type: ignore[no-any-return]
+
+    layer = nn.Linear(4, 2)
+    model = Forward(forward, layer=layer)
+    draw(subject_of(model), torch.ones(3, 4))
+    assert not hasattr(model, "installed")
+    assert len(layer._forward_hooks) == 0
+    seen.clear()
+    model(torch.ones(3, 4))
+    assert seen == ["hook"]

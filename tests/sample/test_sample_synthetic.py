@@ -223,7 +223,7 @@ def test_trials_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SampleError, match="tries"):
         draw(subject_of(module))
     assert calls == synthetic.MAX_TRIALS
-    calls, clock = 0, iter(range(0, 10_000, 40))
+    calls, clock = 0, iter(range(0, 10_000, 20))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     with pytest.raises(SampleError):
         draw(subject_of(module))
