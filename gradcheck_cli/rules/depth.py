@@ -141,8 +141,13 @@ def fading(view: View) -> tuple[Ailment, ...]:
         if _judged(view, layer) and view.heard[layer.name] and view.faint(layer) < limits.bottleneck
     }
     trunk = {name for name in low if all(a in low or not _heard(view, a) for a in view.ancestors[name])}
-    branches = {name for name in low if view.faint(view.layers[name]) < limits.branch}
+    branches = {name for name in low if view.faint(view.layers[name]) < limits.branch and not _scores(view, name)}
     return _ailments(view, trunk | branches, -1, lambda layer: view.faint(layer) < limits.vanishing)
+
+
+def _scores(view: View, name: str) -> bool:
+    """It feeds the scores of an attention: queries and keys begin as two small factors, and grow together."""
+    return any(view.layers[reader].kind in ("Softmax", "Attention") for reader in view.downstream[name])
 
 
 def growing(view: View) -> tuple[Ailment, ...]:
@@ -180,7 +185,7 @@ def _ailments(view: View, candidates: set[str], sign: int, ill: Callable[[LayerR
 
 def _undone(view: View, layer: LayerReading) -> bool:
     """Its values are small because of a tiny layer in front, or itself: a hump between two scales that cancel."""
-    if layer.output_rms is not None and layer.output_rms > SMALL:
+    if view.sizes[layer.name] > SMALL:
         return False
     sources = [view.layers[name] for name in (layer.name, *view.ancestors[layer.name])]
     return any(source.gain is not None and source.gain < 1 / STRONG for source in sources)

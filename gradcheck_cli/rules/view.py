@@ -77,6 +77,20 @@ class View:
                 scale = max(scale, min(layer.gain, self.thresholds.temperature))
         return slope * scale
 
+    @cached_property
+    def sizes(self) -> dict[str, float]:
+        """Root mean square of each layer's values; of a functional call, which shows none, from what it reads.
+
+        A product is as large as the product of its factors; else the smallest of what it reads stands for it (of an
+        attention: its values, not its normed queries).
+        """
+        sizes: dict[str, float] = {}
+        for layer in self.readings.layers:  # forward order: sources first
+            before = [sizes[name] for name in layer.upstream if name in sizes]
+            joined = math.prod(before) if layer.kind == "Mul" else min(before, default=1.0)
+            sizes[layer.name] = joined if layer.output_rms is None else layer.output_rms
+        return sizes
+
     def _only_operations_follow(self, layer: LayerReading) -> bool:
         return all(self.layers[name].role is Role.OPERATION for name in self.descendants[layer.name])
 
@@ -85,12 +99,11 @@ class View:
 
         A layer of large values is heard through them (×1000 then ÷1000 undo each other); vanishing needs both small.
         """
-        return (layer.transmission or 0.0) * max(1.0, (layer.output_rms or 0.0) / LARGE) / self.question
+        return (layer.transmission or 0.0) * max(1.0, self.sizes[layer.name] / LARGE) / self.question
 
     def loud(self, layer: LayerReading) -> float:
         """The smaller of T and T·rms(y): a large T at a layer of small values is undone by them."""
-        size = 1.0 if layer.output_rms is None else layer.output_rms / SMALL
-        return (layer.transmission or 0.0) * min(1.0, size) / max(1.0, self.question)
+        return (layer.transmission or 0.0) * min(1.0, self.sizes[layer.name] / SMALL) / max(1.0, self.question)
 
     @cached_property
     def finite(self) -> bool:
