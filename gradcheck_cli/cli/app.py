@@ -13,6 +13,7 @@ import typer
 from gradcheck_cli import __version__
 from gradcheck_cli.cli import output, settings
 from gradcheck_cli.cli.diagnose import diagnose
+from gradcheck_cli.cli.inspect import inspect
 from gradcheck_cli.cli.options import Options
 from gradcheck_cli.cli.report import report
 from gradcheck_cli.cli.rules import explain, rules
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(diagnose)
 app.command()(report)
+app.command()(inspect)
 app.command()(explain)
 app.command()(rules)
 

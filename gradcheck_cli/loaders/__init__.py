@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradcheck_cli.errors import NotCompleted, UsageError
+from gradcheck_cli.errors import NotCompleted
+from gradcheck_cli.loaders.facts import FileFacts
 from gradcheck_cli.loaders.formats import REFUSALS, Kind
-from gradcheck_cli.loaders.interface import LOADERS
+from gradcheck_cli.loaders.interface import ARCH_LOADERS, DIRECTORY_LOADERS, LOADERS, needless_architecture
 from gradcheck_cli.loaders.refusals import printable, refuse
 from gradcheck_cli.loaders.sniff import sniff, sniff_directory
 from gradcheck_cli.loaders.source import missing, open_source
@@ -17,7 +18,7 @@ from gradcheck_cli.records import Subject
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["adopt", "load"]
+__all__ = ["adopt", "inspect", "load"]
 
 
 def load(spec: str, *, arch: str | None = None, trust: bool = False) -> Subject:
@@ -25,30 +26,31 @@ def load(spec: str, *, arch: str | None = None, trust: bool = False) -> Subject:
 
     Args:
         spec: as the user wrote it.
-        arch: the architecture of a bare state dict, ``module:callable``; no format that needs one is supported yet.
+        arch: the architecture of bare weights, ``module:callable``; its code runs.
         trust: lets code inside the file run. Without it, only an entry point runs code.
 
     Raises:
-        ModelError: the file or entry point is missing, broken, unsafe or unsupported.
+        ModelError: the file or entry point is missing, broken, unsafe or unsupported, or needs another `arch`.
+        UsageError: `needless-arch`, the model brings its own architecture.
         NotCompleted: the entry point's own code raised, or the memory did not suffice.
     """
     if not _exists(spec):
-        _require_no_architecture(arch)
+        if arch is not None:
+            raise needless_architecture()
         return _entry_point(spec)
-    if _is_directory(spec):
-        raise _refusal(_directory_kind(spec), spec)
-    with open_source(spec) as source:
-        kind = sniff(source)
-        loader = LOADERS.get(kind)
-        if loader is None:
-            raise _refusal(kind, spec)
-        _require_no_architecture(arch)
-        try:
-            return loader(source, trust=trust)
-        except MemoryError as error:
-            message = "there is not enough memory to load the model"
-            hint = "free memory, or raise the limit"
-            raise NotCompleted("out-of-memory", message, hint=hint, file=printable(spec, 400)) from error
+    try:
+        return _directory(spec, arch) if _is_directory(spec) else _file(spec, arch, trust=trust)
+    except MemoryError as error:
+        message = "there is not enough memory to load the model"
+        hint = "free memory, or raise the limit"
+        raise NotCompleted("out-of-memory", message, hint=hint, file=printable(spec, 400)) from error
+
+
+def inspect(spec: str) -> FileFacts:
+    """What the file `spec` is and what it holds; nothing in it is run. Raises a `ModelError` where it is broken."""
+    from gradcheck_cli.loaders import inspection
+
+    return inspection.inspect(spec)
 
 
 def adopt(module: torch.nn.Module, name: str = "model") -> Subject:
@@ -63,10 +65,21 @@ def adopt(module: torch.nn.Module, name: str = "model") -> Subject:
     return Subject(path=name, format="in-memory", module=module)
 
 
-def _require_no_architecture(arch: str | None) -> None:
-    if arch is not None:
-        message = "--arch is for bare weights, and this model brings its own architecture"
-        raise UsageError("needless-arch", message, hint="leave --arch away")
+def _file(spec: str, arch: str | None, *, trust: bool) -> Subject:
+    with open_source(spec) as source:
+        kind = sniff(source)
+        loader = LOADERS.get(kind) or (ARCH_LOADERS.get(kind) if arch else None)
+        if loader is None:
+            raise _refusal(kind, spec)
+        return loader(source, arch=arch, trust=trust)
+
+
+def _directory(spec: str, arch: str | None) -> Subject:
+    kind = _directory_kind(spec)
+    loader = DIRECTORY_LOADERS.get(kind)
+    if loader is None:
+        raise _refusal(kind, spec)
+    return loader(spec, arch=arch)
 
 
 def _exists(spec: str) -> bool:

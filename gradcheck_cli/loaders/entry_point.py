@@ -35,6 +35,13 @@ def is_entry_point(spec: str) -> bool:
 
 
 def load(spec: str) -> Subject:
+    """What `build` gives, as a `Subject`; raises as that does, and where parameters have no values."""
+    module = build(spec)
+    require_values(module, spec)
+    return Subject(path=spec, format=FORMAT, module=module)
+
+
+def build(spec: str) -> nn.Module:
     """The module that an entry point names: a module, a module class, or a callable without arguments that gives one.
 
     Raises:
@@ -44,9 +51,7 @@ def load(spec: str) -> Subject:
     module_name, _, attribute = spec.rpartition(":")
     put_working_directory_on_path()
     value = _attribute(_module(module_name, spec), attribute, spec)
-    module = require_module(_called(value, spec), spec)
-    require_values(module, spec)
-    return Subject(path=spec, format=FORMAT, module=module)
+    return require_module(_called(value, spec), spec)
 
 
 def _module(name: str, spec: str) -> ModuleType:

@@ -10,12 +10,14 @@ import io
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from gradcheck_cli.loaders import pickled_module
-from gradcheck_cli.loaders.archive import Archive, read_archive
+from gradcheck_cli.loaders.archive import Archive, Region, read_archive
 from gradcheck_cli.loaders.pt2_errors import DoorError
 from gradcheck_cli.loaders.pt2_remarks import remarks
 from gradcheck_cli.loaders.pt2_schema import clean_payload_config, clean_program
@@ -51,18 +53,35 @@ def load(source: Source, *, trust: bool) -> Subject:
         program = _program(source.data, source.path)
         return _subject(source, program, _batch(program.example_inputs))
     archive = read_archive(source.data, source.path)
-    try:
+    with _doors(source.path):
         return _load_checked(source, archive)
+
+
+def read_program(source: Source) -> dict[str, Any]:
+    """The clean copy of the program's JSON (see `pt2_schema`), nothing else; raises as `load`."""
+    archive = read_archive(source, source.path)
+    with _doors(source.path):
+        return _checked_program(archive)
+
+
+@contextmanager
+def _doors(path: str) -> Iterator[None]:
+    try:
+        yield
     except DoorError as error:
         hint = f"nothing was run; {BUILD_IN_PYTHON}, or {TRUST}"
         message = f"this exported program cannot be checked: {error}"
-        raise refuse(Slug.UNSAFE_ARCHIVE, source.path, message, hint) from error
+        raise refuse(Slug.UNSAFE_ARCHIVE, path, message, hint) from error
+
+
+def _checked_program(archive: Archive) -> dict[str, Any]:
+    _check_members(archive)
+    return clean_program(_json(archive, _MODEL))
 
 
 def _load_checked(source: Source, archive: Archive) -> Subject:
-    _check_members(archive)
-    model = clean_program(_json(archive, _MODEL))
-    members: dict[str, bytes | memoryview] = {_MODEL: json.dumps(model).encode(), _SAMPLE_INPUTS: b""}
+    model = _checked_program(archive)
+    members: dict[str, bytes | Region] = {_MODEL: json.dumps(model).encode(), _SAMPLE_INPUTS: b""}
     for folder, (config_name, pattern) in _PAYLOADS.items():
         config = clean_payload_config(_json(archive, config_name))
         members[config_name] = json.dumps(config).encode()
@@ -108,7 +127,7 @@ def _program(data: bytes, path: str) -> Any:
     return programs["model"]
 
 
-def _rewritten(members: dict[str, bytes | memoryview]) -> bytes:
+def _rewritten(members: dict[str, bytes | Region]) -> bytes:
     from torch.export.pt2_archive import PT2ArchiveWriter
 
     buffer = io.BytesIO()
@@ -150,9 +169,9 @@ def _json(archive: Archive, name: str) -> Any:
 
 def _checked_payloads(
     archive: Archive, config: dict[str, Any], folder: str, pattern: re.Pattern[str]
-) -> dict[str, memoryview]:
+) -> dict[str, Region]:
     """The payload files that `config` names, each large enough for every tensor that lies in it."""
-    payloads: dict[str, memoryview] = {}
+    payloads: dict[str, Region] = {}
     dtypes: dict[str, int] = {}
     for tensor, entry in config.items():
         file, meta = entry["path_name"], entry.get("tensor_meta")
@@ -185,7 +204,7 @@ def _check_layout(tensor: str, meta: dict[str, Any], size: int, path: str) -> No
 
 def _sample_inputs(archive: Archive) -> Batch | None:
     data = archive.members.get(_SAMPLE_INPUTS)
-    if not data:
+    if data is None or not data.size:
         return None
     batch = _batch(pickled_module.load_tensors(bytes(data), archive.path))
     if batch is None:

@@ -74,18 +74,11 @@ def _no_model(hint: str, *kinds: Kind) -> dict[Kind, Refusal]:
 
 
 REFUSALS: dict[Kind, Refusal] = {
-    **_unsupported(BUILD_IN_PYTHON, Kind.STATE_DICT, Kind.LIGHTNING, Kind.CHECKPOINT, Kind.SAFETENSORS),
-    **_unsupported(BUILD_IN_PYTHON, Kind.SHARDED_INDEX, Kind.DISTRIBUTED),
-    **_unsupported(
-        "build it with from_pretrained in Python and pass an entry point: gradcheck diagnose package.module:factory",
-        Kind.HUGGING_FACE,
-    ),
-    **_unsupported("load it with torch.load and torch.save it again with the default protocol", Kind.FOREIGN_PROTOCOL),
-    **_unsupported("load it with torch.load and torch.save it again, or " + BUILD_IN_PYTHON, Kind.LEGACY_TORCH_SAVE),
+    **_unsupported(BUILD_IN_PYTHON, Kind.DISTRIBUTED),
     **_unsupported("write it again with torch.export.save of torch 2.8 or later", Kind.OLD_EXPORTED_PROGRAM),
     **_unsupported("save the module with torch.save, or " + BUILD_IN_PYTHON, Kind.PLAIN_PICKLE),
     **_unsupported("gradcheck measures PyTorch networks; " + BUILD_IN_PYTHON, Kind.JOBLIB),
-    **_unsupported(_EXPORT, Kind.TORCHSCRIPT, Kind.TORCH_PACKAGE, Kind.AOTINDUCTOR, Kind.EXECUTORCH),
+    **_unsupported(_EXPORT, Kind.TORCH_PACKAGE, Kind.AOTINDUCTOR, Kind.EXECUTORCH),
     **_unsupported(_LATER, Kind.ONNX),
     **_unsupported(_SOURCE, Kind.ORT, Kind.GGUF, Kind.TFLITE, Kind.TENSORFLOW, Kind.HDF5, Kind.KERAS, Kind.COREML),
     **_no_model(_DATA, Kind.NUMPY, Kind.TENSOR_FILE),

@@ -6,9 +6,10 @@ tree is what torch would build. Source of the opcodes: `pickletools` and `torch.
 
 from __future__ import annotations
 
+import io
 import pickletools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 MAX_BYTES = 64 << 20
 MAX_OPCODES = 2_000_000
@@ -28,7 +29,7 @@ class ForeignOpcodeError(PickleError):
     """An opcode that torch.save's default protocol never writes."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Global:
     """A name that unpickling would look up."""
 
@@ -41,14 +42,14 @@ class Global:
         return f"{self.module}.{self.name}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Pairs:
     """A dict's items in order; keys are scalars, so that nothing is hashed that could be expensive to hash."""
 
     items: list[tuple[Node, Node]] = field(default_factory=list)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Made:
     """An object that unpickling would make: ``callee(*args)`` or ``callee.__new__(callee, *args)``, then its state."""
 
@@ -62,7 +63,7 @@ class Made:
     """Set items, of an OrderedDict."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Persistent:
     """A reference to something outside the pickle: in torch.save, a storage."""
 
@@ -91,9 +92,14 @@ def read_tree(data: bytes) -> Tree:
     """
     if len(data) > MAX_BYTES:
         raise PickleError(f"its pickle has {len(data)} bytes, over the limit of {MAX_BYTES}")
-    machine = _Machine()
+    root = run(Machine(), io.BytesIO(data))
+    return Tree(root, _children_first(root))
+
+
+def run(machine: Machine, stream: io.BytesIO) -> Node:
+    """What `machine` has made when the pickle in `stream` ends. Raises `PickleError`."""
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count >= MAX_OPCODES:
                 raise PickleError(f"its pickle has over {MAX_OPCODES} opcodes")
             machine.step(opcode.name, argument)
@@ -105,8 +111,8 @@ def read_tree(data: bytes) -> Tree:
         raise PickleError("its pickle is broken") from error
     if len(machine.stack) != 1 or machine.marks:
         raise PickleError("its pickle is broken")
-    root = machine.stack[0]
-    return Tree(root, _children_first(root))
+    root: Node = machine.stack[0]
+    return root
 
 
 def children(node: Node) -> list[Node]:
@@ -155,8 +161,11 @@ def _children_first(root: Node) -> tuple[Node, ...]:
     return tuple(order)
 
 
-class _Machine:
+class Machine:
     """The stack machine of the pickle format, on inert nodes."""
+
+    handlers: ClassVar[dict[str, Any]] = {}
+    """Opcode → ``handler(machine, argument)``, for all that is not in `step` itself."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -166,8 +175,7 @@ class _Machine:
 
     def step(self, name: str, argument: Any) -> None:
         """One opcode. Raises whatever broken input provokes; `read_tree` translates."""
-        if len(self.stack) > MAX_STACK or len(self.marks) > MAX_MARKS:
-            raise PickleError("its pickle is nested too deeply")
+        self.check_depth()
         if name in _CONSTANTS:
             self.stack.append(_CONSTANTS[name])
         elif name in _LITERALS:
@@ -177,21 +185,29 @@ class _Machine:
         elif name in ("BINGET", "LONG_BINGET"):
             self.stack.append(self.memo[argument])
         elif name not in ("PROTO", "STOP"):
-            handler = _HANDLERS.get(name)
+            handler = self.handlers.get(name)
             if handler is None:
                 raise ForeignOpcodeError(f"its pickle uses the opcode {name}, which torch.save does not write")
             handler(self, argument)
 
+    def check_depth(self) -> None:
+        """Refuses a stack that grows without bound."""
+        if len(self.stack) > MAX_STACK or len(self.marks) > MAX_MARKS:
+            raise PickleError("its pickle is nested too deeply")
+
     def mark(self, _: Any) -> None:
+        """MARK."""
         self.marks.append(self.stack)
         self.stack = []
 
     def pop_mark(self) -> list[Any]:
+        """What was pushed since the last MARK."""
         items = self.stack
         self.stack = self.marks.pop()
         return items
 
     def pop(self, count: int) -> tuple[Any, ...]:
+        """The last `count` values."""
         if len(self.stack) < count:
             raise PickleError("its pickle is broken")
         items = tuple(self.stack[-count:])
@@ -199,16 +215,19 @@ class _Machine:
         return items
 
     def global_(self, argument: str) -> None:
+        """GLOBAL."""
         module, _, name = argument.partition(" ")
         self.stack.append(Global(module, name))
 
     def make(self, new: bool) -> None:
+        """NEWOBJ or REDUCE."""
         callee, args = self.pop(2)
         if not isinstance(args, tuple):
             raise PickleError("its pickle calls something with arguments that are no tuple")
         self.stack.append(Made(callee, args, new))
 
     def build(self, _: Any) -> None:
+        """BUILD."""
         (state,) = self.pop(1)
         target = self.stack[-1]
         if not isinstance(target, Made) or target.built:
@@ -216,6 +235,7 @@ class _Machine:
         target.state, target.built = state, True
 
     def tuple_(self, items: tuple[Any, ...]) -> None:
+        """A tuple of `items`."""
         # Known at once for tuples, so that a file of nothing but nesting ends early.
         depth = 1 + max((self.tuple_depth.get(id(item), 0) for item in items), default=0)
         if depth > MAX_DEPTH:
@@ -224,12 +244,14 @@ class _Machine:
         self.stack.append(items)
 
     def append(self, items: list[Any]) -> None:
+        """APPEND or APPENDS."""
         target = self.stack[-1]
         if type(target) is not list:
             raise PickleError("its pickle appends to something that is no list")
         target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
+        """SETITEM or SETITEMS: keys and values in turn."""
         target = self.stack[-1]
         if not isinstance(target, (Pairs, Made)) or len(items) % 2:
             raise PickleError("its pickle sets items of something that is no dict")
@@ -241,10 +263,10 @@ class _Machine:
 
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _LITERALS = frozenset({"BININT", "BININT1", "BININT2", "BINFLOAT", "BINUNICODE", "LONG1"})
-_HANDLERS: dict[str, Any] = {
-    "MARK": _Machine.mark,
-    "GLOBAL": _Machine.global_,
-    "BUILD": _Machine.build,
+HANDLERS: dict[str, Any] = {
+    "MARK": Machine.mark,
+    "GLOBAL": Machine.global_,
+    "BUILD": Machine.build,
     "NEWOBJ": lambda machine, _: machine.make(new=True),
     "REDUCE": lambda machine, _: machine.make(new=False),
     "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
@@ -259,3 +281,4 @@ _HANDLERS: dict[str, Any] = {
     "SETITEMS": lambda machine, _: machine.set_items(machine.pop_mark()),
     "BINPERSID": lambda machine, _: machine.stack.append(Persistent(*machine.pop(1))),
 }
+Machine.handlers = HANDLERS

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import torch
 
@@ -40,24 +41,31 @@ def load(source: Source, *, trust: bool) -> Subject:
     """
     module = require_module(_load_trusted(source) if trust else _load_checked(source), source.path)
     require_values(module, source.path)
-    return Subject(path=source.path, format=FORMAT, module=module, sha256=source.sha256)
+    digest = source.sha256
+    source.require_unchanged()
+    return Subject(path=source.path, format=FORMAT, module=module, sha256=digest)
 
 
 def load_tensors(data: bytes, path: str) -> object:
     """What a torch.save file of tensors in plain containers holds; anything else is refused as in `load`."""
     archive = read_archive(data, path)
     pickle_policy.check(_tree(archive), _storages(archive), path, allow_modules=False)
-    return _weights_only(data, path)
+    return _weights_only(io.BytesIO(data), path)
 
 
-def _load_checked(source: Source) -> object:
-    archive = read_archive(source.data, source.path)
+def check(source: Source) -> None:
+    """Passes if the file builds a module of torch.nn classes and does nothing else; raises as `load`, builds nothing."""
+    archive = read_archive(source, source.path)
     tree = _tree(archive)
     pickle_policy.check(tree, _storages(archive), source.path)
     if not (isinstance(tree.root, Made) and tree.root.new):
         hint = "save the module itself: torch.save(model, path)"
         raise refuse(Slug.NOT_A_MODULE, source.path, "the file holds no module", hint)
-    module = require_module(_weights_only(source.data, source.path), source.path)
+
+
+def _load_checked(source: Source) -> object:
+    check(source)
+    module = require_module(_weights_only(source.stream, source.path), source.path)
     require_no_hooks(module, source.path)
     return module
 
@@ -89,15 +97,17 @@ def _storages(archive: Archive) -> dict[str, int]:
     return storages
 
 
-def _weights_only(data: bytes, path: str) -> object:
+def _weights_only(stream: BinaryIO, path: str) -> object:
+    stream.seek(0)
     with torch_errors(path), torch.serialization.safe_globals(torch_names.safe_globals()):
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _load_trusted(source: Source) -> object:
     put_working_directory_on_path()
+    source.stream.seek(0)
     with torch_errors(source.path):
-        return torch.load(io.BytesIO(source.data), map_location="cpu", weights_only=False)
+        return torch.load(source.stream, map_location="cpu", weights_only=False)
 
 
 @contextmanager

@@ -22,6 +22,10 @@ class Slug(str, enum.Enum):
     UNSAFE_PICKLE = "unsafe-pickle"
     FOREIGN_CLASS = "foreign-class"
     UNSAFE_ARCHIVE = "unsafe-archive"
+    UNSAFE_PATH = "unsafe-path"
+    NEEDS_ARCHITECTURE = "needs-architecture"
+    WEIGHTS_DO_NOT_FIT = "weights-do-not-fit"
+    MISSING_EXTRA = "missing-extra"
     LOAD_FAILED = "load-failed"
     NO_VALUES = "no-values"
     UNINITIALIZED = "uninitialized-parameters"
@@ -49,6 +53,10 @@ _MEANINGS = {
     Slug.UNSAFE_PICKLE: "opening the file would do more than build a network of torch.nn classes",
     Slug.FOREIGN_CLASS: "the file holds objects of classes that are not torch's, whose code would have to run",
     Slug.UNSAFE_ARCHIVE: "an exported program with members, operations or expressions that are not on the checked list",
+    Slug.UNSAFE_PATH: "a checkpoint in several files names one outside of its own folder",
+    Slug.NEEDS_ARCHITECTURE: "the file holds weights alone; --arch names the network that they belong to",
+    Slug.WEIGHTS_DO_NOT_FIT: "names or shapes of the weights in the file are not those of the network",
+    Slug.MISSING_EXTRA: "the format needs a library that is not installed with gradcheck by default",
     Slug.LOAD_FAILED: "torch itself could not open the file",
     Slug.NO_VALUES: "the parameters have shapes but no values (meta device)",
     Slug.UNINITIALIZED: "lazy parameters that have not seen an input yet",

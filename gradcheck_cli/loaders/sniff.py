@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gradcheck_cli.loaders import pickle_tree, protobuf
 from gradcheck_cli.loaders.formats import Kind
+from gradcheck_cli.loaders.pickle_any import read_root
 from gradcheck_cli.loaders.pickle_names import global_names
 from gradcheck_cli.loaders.pickle_tree import Global, Made, Node, Pairs
 from gradcheck_cli.loaders.source import HEAD, Source
@@ -134,7 +135,16 @@ def _torch_save_kind(archive: zipfile.ZipFile, member: str) -> Kind:
     except pickle_tree.ForeignOpcodeError:
         return Kind.FOREIGN_PROTOCOL if len(data) > 1 and data[1] != 2 else Kind.PICKLED_MODULE
     except pickle_tree.PickleError:
+        return _checkpoint_kind(data)
+
+
+def _checkpoint_kind(data: bytes) -> Kind:
+    """The kind where foreign objects lie in it, which may be anything: only a dict on the outside is a checkpoint."""
+    try:
+        root, _ = read_root(data)
+    except pickle_tree.PickleError:
         return Kind.PICKLED_MODULE
+    return _root_kind(root) if isinstance(root, Pairs) else Kind.PICKLED_MODULE
 
 
 def _root_kind(root: Node) -> Kind:

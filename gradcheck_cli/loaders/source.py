@@ -9,12 +9,29 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from gradcheck_cli.loaders.refusals import Slug, printable, refuse
 
 HEAD = 4096
 """Bytes from the start that are enough to tell every format but the zip-based ones."""
+
+
+CHUNK = 1 << 22
+"""Bytes that are read at a time where a whole file, or a whole member of an archive, is looked through."""
+
+
+class Reader(Protocol):
+    """Bytes that can be read at any place."""
+
+    size: int
+    """How many there are."""
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Exactly `count` bytes. Raises a `ModelError` (`truncated-file`, `damaged-file`) where they are not there."""
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fills `buffer`, which is flat and of bytes; raises as `read` does."""
 
 
 class Source:
@@ -28,6 +45,9 @@ class Source:
         """Bytes when it was opened."""
         self.head = self._read(HEAD)
         self._data: bytes | None = None
+        self.parsed: dict[str, object] = {}
+        """What was made of the file so far, by who made it: a pickle is not taken apart twice."""
+        self._stamp = self._status()
 
     @property
     def data(self) -> bytes:
@@ -35,14 +55,51 @@ class Source:
         if self._data is None:
             data = self._read(self.size + 1)
             if len(data) != self.size:
-                raise refuse(Slug.DAMAGED_FILE, self.path, "the file changed while it was read", "try again")
+                raise self._changed()
             self._data = data
         return self._data
 
     @property
     def sha256(self) -> str:
-        """Hex digest of `data`, the bytes that are really loaded."""
-        return hashlib.sha256(self.data).hexdigest()
+        """Hex digest of the file's bytes: of `data` if that was loaded, else read once more, a chunk at a time."""
+        if self._data is not None:
+            return hashlib.sha256(self._data).hexdigest()
+        digest = hashlib.sha256()
+        for begin in range(0, self.size, CHUNK):
+            digest.update(self.read(begin, min(CHUNK, self.size - begin)))
+        return digest.hexdigest()
+
+    def read(self, offset: int, count: int) -> bytes:
+        """As `Reader.read`."""
+        buffer = bytearray(max(0, min(count, self.size - offset)))
+        if len(buffer) != count:
+            raise refuse(Slug.TRUNCATED_FILE, self.path, "the file ends too early", "copy or save it again")
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """As `Reader.read_into`."""
+        try:
+            self.stream.seek(offset)
+            while buffer:
+                count = self.stream.readinto(buffer)  # type: ignore[attr-defined]  # a buffered reader has it
+                if not count:
+                    raise self._changed()
+                buffer = buffer[count:]
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+    def require_unchanged(self) -> None:
+        """Refuses a file (`damaged-file`) that was written to since it was opened."""
+        if self._status() != self._stamp:
+            raise self._changed()
+
+    def _status(self) -> tuple[int, int]:
+        status = os.fstat(self.stream.fileno())
+        return status.st_size, status.st_mtime_ns
+
+    def _changed(self) -> Exception:
+        return refuse(Slug.DAMAGED_FILE, self.path, "the file changed while it was read", "try again")
 
     def _read(self, count: int) -> bytes:
         try:
@@ -50,6 +107,24 @@ class Source:
             return self.stream.read(count)
         except OSError as error:
             raise _unreadable(self.path, error) from error
+
+
+class Memory:
+    """Bytes in memory as a `Reader`."""
+
+    def __init__(self, data: bytes, path: str) -> None:
+        self.data, self.path, self.size = data, path, len(data)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """As `Reader.read`."""
+        piece = self.data[offset : offset + count]
+        if len(piece) != count:
+            raise refuse(Slug.TRUNCATED_FILE, self.path, "the file ends too early", "copy or save it again")
+        return piece
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """As `Reader.read_into`."""
+        buffer[:] = self.read(offset, len(buffer))
 
 
 @contextmanager

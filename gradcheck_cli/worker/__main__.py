@@ -27,7 +27,7 @@ def main() -> NoReturn:
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     channel = _Channel(answers, order.request.model)
     try:
-        channel.send(wire.Done(_measure(order, channel)))
+        channel.send(_inspect(order) if order.inspect else wire.Done(_measure(order, channel)))
     except BaseException as error:  # the model's own code runs in here: SystemExit, KeyboardInterrupt, anything
         if order.debug:
             traceback.print_exception(error)
@@ -72,9 +72,23 @@ def _measure(order: wire.Order, channel: _Channel) -> Diagnosis:
     if runs_code:
         # Last, so that a file of the working directory takes the place of no module of torch's.
         sys.path.insert(0, str(Path.cwd()))
+    if Path(order.request.model).is_dir():
+        # A directory is all that there is to its model; transformers reads these when it is imported.
+        os.environ.update(dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), "1"))
     from gradcheck_cli import pipeline
 
     return pipeline.run(order.request, channel.progress)
+
+
+def _inspect(order: wire.Order) -> wire.Inspected:
+    sys.dont_write_bytecode = True
+    limits.forbid_core_dumps_and_files(may_write=False)
+    import torch  # noqa: F401 - before the limit, as it maps several GB
+
+    limits.limit_memory(order.memory_limit)
+    from gradcheck_cli.loaders import inspect
+
+    return wire.Inspected(inspect(order.request.model))
 
 
 def _runs_user_code(request: Request) -> bool:
@@ -112,7 +126,7 @@ class _Channel:
         self._stage, self._next = stage, now + PAUSE
         self._write(wire.Progress(stage, done, total))
 
-    def send(self, outcome: wire.Done | wire.Failed) -> None:
+    def send(self, outcome: wire.Done | wire.Inspected | wire.Failed) -> None:
         """Give the outcome, after everything that was printed before it.
 
         Raises `ModelError` (``not-unicode``) for a name of the model's that no report can hold.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradcheck_cli.errors import ExitStatus, GradcheckError, InternalError, NotCompleted, UsageError
+from gradcheck_cli.loaders.facts import FileFacts
 from gradcheck_cli.records import Diagnosis
 from gradcheck_cli.worker import wire
 from gradcheck_cli.worker.failures import exited, memory_limit
@@ -52,6 +53,21 @@ def measure(order: wire.Order, listener: Listener, *, time_limit: float = 0.0) -
     Raises the `GradcheckError` that the worker reports, or `NotCompleted` (``time-limit``, ``memory-limit``,
     ``worker-killed``, ``model-exited``, ``worker-garbled``) where it ends without a word. No process outlives the call.
     """
+    final = _outcome(order, listener, time_limit)
+    if not isinstance(final, wire.Done):
+        raise _garbled(order.request.model)
+    return final.diagnosis
+
+
+def inspect(order: wire.Order, listener: Listener, *, time_limit: float = 0.0) -> FileFacts:
+    """Let a worker look at the file of `order` and return what it found; raises as `measure` does."""
+    final = _outcome(order, listener, time_limit)
+    if not isinstance(final, wire.Inspected):
+        raise _garbled(order.request.model)
+    return final.facts
+
+
+def _outcome(order: wire.Order, listener: Listener, time_limit: float) -> wire.Done | wire.Inspected:
     worker = _start(order)
     try:
         return _Watch(worker, order.request.model, listener, time_limit).outcome()
@@ -107,16 +123,16 @@ class _Watch:
         self._worker, self._model, self._listener, self._time_limit = worker, model, listener, time_limit
         self._deadline = time.monotonic() + time_limit if time_limit else float("inf")
         self._frames, self._lines = wire.Frames(), Lines()
-        self._final: wire.Done | wire.Failed | None = None
+        self._final: wire.Done | wire.Inspected | wire.Failed | None = None
 
-    def outcome(self) -> Diagnosis:
+    def outcome(self) -> wire.Done | wire.Inspected:
         """Wait for the answer and return it, or raise the error that it is, or that its absence means."""
         try:
             self._listen()
         except wire.GarbledError as error:
             raise _garbled(self._model) from error
-        if isinstance(self._final, wire.Done):
-            return self._final.diagnosis
+        if isinstance(self._final, (wire.Done, wire.Inspected)):
+            return self._final
         raise _reported(self._final) if self._final else self._silent_end()
 
     def _listen(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from gradcheck_cli.loaders.facts import FileFacts
 from gradcheck_cli.records import Diagnosis, Request
 
 LARGEST = 256 * 2**20
@@ -24,6 +25,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker is started for."""
 
     request: Request
+    inspect: bool = False
+    """Only tell what the file is; of the request, only the model counts."""
     memory_limit: int | None = None
     """Bytes that the measurement may take; None: most of what the machine has free; 0: no limit."""
     debug: bool = False
@@ -44,6 +47,12 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     diagnosis: Diagnosis
 
 
+class Inspected(msgspec.Struct, frozen=True, tag="inspected"):
+    """The file was looked at."""
+
+    facts: FileFacts
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """It did not: the fields of a `GradcheckError`."""
 
@@ -54,7 +63,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     status: int
 
 
-Message = Progress | Done | Failed
+Message = Progress | Done | Inspected | Failed
 
 
 class GarbledError(Exception):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import random
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import forged_files as forge
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
 from gradcheck_cli.errors import GradcheckError
-from gradcheck_cli.loaders import load
+from gradcheck_cli.loaders import inspect, load
 from gradcheck_cli.records import Subject
 
 
@@ -37,10 +42,11 @@ def _mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def _outcome(path: str) -> str:
-    """`Subject`, or the slug of the refusal; every other exception fails the test."""
+def _outcome(path: str, arch: str | None = None) -> str:
+    """`Subject`, or the slug of the refusal; every other exception fails the test, in `inspect` too."""
     try:
-        return type(load(path)).__name__
+        inspect(path)
+        return type(load(path, arch=arch)).__name__
     except GradcheckError as error:
         refusal = error
     assert str(refusal).isprintable()
@@ -96,3 +102,47 @@ def test_mutations_of_an_exported_program(tmp_path: Path) -> None:
         *("Subject", "unsafe-archive", "unsafe-pickle", "load-failed", "damaged-file", "truncated-file"),
         *("no-values", "foreign-class", "not-a-model"),
     }
+
+
+def architecture() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+
+
+def _checkpoint(**options: Any) -> bytes:
+    buffer = io.BytesIO()
+    content = {"state_dict": architecture().state_dict(), "args": Namespace(a=[1, {"b": (2.0, None)}])}
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+WEIGHTS: dict[str, Callable[[], bytes]] = {
+    "zip": _checkpoint,
+    "zip-protocol-4": lambda: _checkpoint(pickle_protocol=4),
+    "old": lambda: _checkpoint(_use_new_zipfile_serialization=False),
+    "safetensors": lambda: safetensors.torch.save(architecture().state_dict()),
+    "index": lambda: json.dumps({"weight_map": dict.fromkeys(architecture().state_dict(), "part.bin")}).encode(),
+}
+EXPECTED = {
+    *("Subject", "weights-do-not-fit", "damaged-file", "truncated-file", "unsafe-pickle", "unsafe-archive"),
+    *("not-a-model", "unsupported-format", "missing-file", "unsafe-path", "load-failed", "not-a-module"),
+    *("foreign-class", "needless-arch"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", WEIGHTS)
+def test_mutations_of_weights(form: str, tmp_path: Path) -> None:
+    whole = WEIGHTS[form]()
+    torch.save(architecture().state_dict(), tmp_path / "part.bin")
+    arch = "test_load_fuzz:architecture"
+    assert _outcome(forge.written(tmp_path, whole), arch) == Subject.__name__
+    members = forge.unzipped(tmp_path / "model.pt") if form.startswith("zip") else {}
+    rng = random.Random(form)
+    outcomes = set()
+    for _ in range(100):
+        outcomes.add(_outcome(forge.written(tmp_path, _mutated(whole, rng)), arch))
+        if members:  # with fresh checksums, so that the pickle itself is reached
+            inner = {**members, "archive/data.pkl": _mutated(members["archive/data.pkl"], rng)}
+            outcomes.add(_outcome(forge.written(tmp_path, forge.zipped(inner)), arch))
+    assert len(outcomes) > 2
+    assert outcomes <= EXPECTED
