@@ -86,3 +86,31 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
 
     converged: float = 1e-3
     """‖∂L/∂W‖/‖W‖ below which the loss asks for nothing any more, while the loss-free signal is healthy."""
+
+    divergence: float = 10.0
+    """Loss after a rehearsal over the loss before it, from which training diverges."""
+
+    jump: float = 1.5
+    """A batch's loss over that of its last visit from which it jumps."""
+
+    jump_share: float = 0.25
+    """Share of such comparisons that jump from which the loss is restless …"""
+
+    comparisons: int = 8
+    """… if there are at least so many."""
+
+    weight_growth: float = 10.0
+    """‖W‖ after a rehearsal over ‖W‖ before it from which weights explode."""
+
+    weight_shrinkage: float = 0.1
+    """Its mirror image."""
+
+    still: float = 1e-6
+    """Σ‖ΔW‖/‖W‖ of a rehearsal below which a layer stands still: some 20 times the rounding of float32 …"""
+
+    still_ratio: float = 1e4
+    """… while a layer behind it went so much further."""
+
+    slow: float = 1e-5
+    """Relative change of the loss, and of the layer that went furthest, below which a rehearsal at
+    the user's rate leads nowhere."""

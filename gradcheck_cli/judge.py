@@ -174,6 +174,7 @@ def _numbers(layer: LayerReading, view: View) -> LayerReadings:
         time_gain=layer.time.gain if layer.time else None,
         time_steps=layer.time.steps if layer.time else None,
         time_reach=layer.time.reach if layer.time else None,
+        moved=view.moved.get(layer.name),
     )
 
 

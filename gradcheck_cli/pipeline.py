@@ -10,7 +10,18 @@ import msgspec
 
 from gradcheck_cli import __version__
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.records import Diagnosis, Finding, ModelFacts, Remedy, Request, Sample, SampleFacts, Subject
+from gradcheck_cli.records import (
+    Diagnosis,
+    Finding,
+    LayerCourse,
+    ModelFacts,
+    RehearsalFacts,
+    Remedy,
+    Request,
+    Sample,
+    SampleFacts,
+    Subject,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +45,7 @@ def diagnose(
     batch_size: int = 32,
     batches: int = 4,
     mode: Literal["train", "eval"] = "train",
-    rehearse: int = 0,
+    rehearse: int = 20,
     optimizer: Literal["sgd", "momentum", "adam", "adamw"] = "sgd",
     lr: float | None = None,
     dtype: str | None = None,
@@ -53,11 +64,12 @@ def diagnose(
     """
     from gradcheck_cli.judge import check_selection, judge
     from gradcheck_cli.probe import look
+    from gradcheck_cli.rehearsal import rehearse as rehearsed
     from gradcheck_cli.remedies import advise, with_remedies
     from gradcheck_cli.sample import draw
 
-    if rehearse:
-        raise UsageError("not-yet", f"rehearse={rehearse}: this version does not rehearse", hint="leave rehearse at 0")
+    if rehearse < 0:
+        raise UsageError("wrong-option", f"rehearse={rehearse} is no number of steps", hint="0 turns the rehearsal off")
     check_selection(select, ignore)
     tell = progress or _silent
 
@@ -78,6 +90,7 @@ def diagnose(
         device=device,
     )
     readings = look(subject, sample, mode=mode, lr=lr, optimizer=optimizer, seed=seed, progress=tell)
+    readings = rehearsed(subject, sample, readings, steps=rehearse, seed=seed, progress=tell)
     judgement = judge(readings, select=tuple(select), ignore=tuple(ignore))
     remedies = advise(judgement.findings, judgement.layers)
     findings = with_remedies(judgement.findings, judgement.layers)
@@ -137,6 +150,7 @@ def _diagnosis(
         findings=findings,
         remedies=remedies,
         not_measured=judgement.not_measured,
+        rehearsal=_rehearsal_facts(readings),
     )
 
 
@@ -158,6 +172,21 @@ def _sample_facts(sample: Sample, readings: Readings) -> SampleFacts:
         loss_value=readings.loss,
         mode=readings.mode,
         remarks=sample.remarks,
+    )
+
+
+def _rehearsal_facts(readings: Readings) -> RehearsalFacts | None:
+    course = readings.rehearsal
+    if course is None:
+        return None
+    return RehearsalFacts(
+        steps=course.steps,
+        optimizer=course.optimizer,
+        lr=course.lr,
+        lr_given=readings.lr is not None,
+        losses=course.losses,
+        loss_after=course.after.loss if course.after is not None else None,
+        layers={layer.name: LayerCourse(norms=layer.norms, updates=layer.updates) for layer in course.layers},
     )
 
 

@@ -161,6 +161,41 @@ class CutReading(msgspec.Struct, frozen=True, kw_only=True):
     """Layers that lose their path here, nearest first."""
 
 
+class LayerRehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """What optimiser steps did to one layer's trainable parameters, all of them together."""
+
+    name: str
+    norms: tuple[float, ...]
+    """‖W‖ before each step, and after the last: one more than there are steps."""
+    updates: tuple[float, ...]
+    """‖ΔW‖ of each step."""
+
+    @property
+    def moved(self) -> float:
+        """Σ‖ΔW‖ / ‖W‖: how far the steps went, relative to where they began; 0.0 for weights that are zero."""
+        return sum(self.updates) / self.norms[0] if self.norms[0] > 0.0 else 0.0
+
+
+class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
+    """A few optimiser steps in memory, and the same measurement again after them."""
+
+    steps: int
+    """Steps done: fewer than asked for where the loss became NaN or infinite, or a step failed."""
+    optimizer: str
+    lr: float
+    """The rate that was used: the user's, or a gentle one."""
+    losses: tuple[float, ...]
+    """Loss of each step's batch before the step; the batches take turns."""
+    batches: int
+    """How many there are."""
+    layers: tuple[LayerRehearsal, ...]
+    """In forward order."""
+    failed: str | None = None
+    """Why it ended early, if the model's own code failed."""
+    after: Readings | None = None
+    """The readings after the last step; None where the model could not be measured any more."""
+
+
 class Readings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was measured of one model on one sample."""
 
@@ -194,3 +229,5 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     """All parameters came frozen and were measured as if they were not."""
     not_measured: tuple[tuple[str, str], ...] = ()
     """(what, why)."""
+    rehearsal: Rehearsal | None = None
+    """None where none was asked for, or none was possible."""

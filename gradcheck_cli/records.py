@@ -74,6 +74,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     batches: int = 4
     mode: Literal["train", "eval"] = "train"
     optimizer: Literal["sgd", "momentum", "adam", "adamw"] = "sgd"
+    rehearse: int = 20
+    """Optimiser steps on a copy in memory; 0: none."""
     lr: float | None = None
     """Learning rate; None: not given, so that readings that need one are not judged by it."""
     dtype: str | None = None
@@ -196,6 +198,8 @@ class LayerReadings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Recurrent layers: steps seen."""
     time_reach: float | None = None
     """Recurrent layers: ‖gradient at the first step‖ / ‖gradient at the last step‖, asked at the last step."""
+    moved: float | None = None
+    """Rehearsal: Σ‖ΔW‖ / ‖W‖, how far its steps took the layer's weights."""
 
 
 class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +252,31 @@ class Remedy(msgspec.Struct, frozen=True, kw_only=True):
     """Before and after on a copy, once remedies are tried; always None today."""
 
 
+class LayerCourse(msgspec.Struct, frozen=True, kw_only=True):
+    """How the weights of one layer went in a rehearsal."""
+
+    norms: tuple[float, ...]
+    """‖W‖ before each step, and after the last."""
+    updates: tuple[float, ...]
+    """‖ΔW‖ of each step."""
+
+
+class RehearsalFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A few optimiser steps in memory: how they went. The saved model is not changed."""
+
+    steps: int
+    optimizer: str
+    lr: float
+    lr_given: bool
+    """False: nobody gave a rate, and this one is gentle."""
+    losses: tuple[float, ...]
+    """Of each step's batch, before the step; the batches take turns."""
+    loss_after: float | None
+    """Mean over the batches after the last step; None where it could not be measured any more."""
+    layers: dict[str, LayerCourse] = {}
+    """Layer → its course."""
+
+
 class NotMeasured(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was not measured, and why; never reads as healthy."""
 
@@ -270,6 +299,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     remedies: tuple[Remedy, ...]
     not_measured: tuple[NotMeasured, ...]
+    rehearsal: RehearsalFacts | None = None
+    """None where none was asked for, or none was possible: then `not_measured` says why."""
 
     def to_json(self) -> str:
         """The JSON report, version 1, as text with a final newline (see `gradcheck_cli.render.json_v1`)."""

@@ -28,6 +28,7 @@ LEVELS = (
     ("loaders",),
     ("sample",),
     ("probe",),
+    ("rehearsal",),
     ("rules",),
     ("judge",),
     ("remedies",),

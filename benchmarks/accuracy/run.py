@@ -1,8 +1,8 @@
 """Ask gradcheck about every labelled case and print how often it is right.
 
-    python benchmarks/accuracy/run.py [--family theory] [--only NAME-PART] [--half all|calibration|held-out] [--json FILE]
+    python benchmarks/accuracy/run.py [--family theory] [--only NAME-PART] [--half all|calibration|held-out] [--rehearse N] [--json FILE]
 
-One look only (no rehearsal). The cases are split by a hash of their names: thresholds may be set on the calibration half, the
+The cases are split by a hash of their names: thresholds may be set on the calibration half, the
 held-out half says how well they carry over.
 """
 
@@ -27,6 +27,7 @@ from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.judge import judge
 from gradcheck_cli.probe.look import look
 from gradcheck_cli.records import Batch, Sample, Subject
+from gradcheck_cli.rehearsal import rehearse
 
 FAMILIES = {
     "theory": theory,
@@ -62,7 +63,7 @@ class Outcome:
         return self.said == self.verdict
 
 
-def ask(case: Case) -> Outcome:
+def ask(case: Case, steps: int) -> Outcome:
     """Build, measure, judge."""
     start = time.perf_counter()
     said, summary = "error", ""
@@ -77,7 +78,8 @@ def ask(case: Case) -> Outcome:
         )
         sample = Sample(batches=batches, source="benchmark", loss_name=problem.loss_name, loss=problem.loss)
         subject = Subject(path=case.name, format="in-memory", module=problem.module)
-        found = judge(look(subject, sample, mode=problem.mode, lr=problem.lr))
+        readings = look(subject, sample, mode=problem.mode, lr=problem.lr)
+        found = judge(rehearse(subject, sample, readings, steps=steps))
         said, culprits, summary = found.verdict.value, found.culprits, found.summary
         verdicts = {layer.name: layer.verdict.value for layer in found.layers}
         wrong = tuple(f"{n}: {verdicts.get(n)}" for n, v in case.layer_verdicts.items() if verdicts.get(n) != v)
@@ -159,6 +161,9 @@ def main() -> None:
     parser.add_argument("--family", choices=FAMILIES, action="append")
     parser.add_argument("--only", default="", help="a part of the case's name")
     parser.add_argument("--half", choices=("all", "calibration", "held-out"), default="all")
+    parser.add_argument(
+        "--rehearse", type=int, default=20, metavar="N", help="optimiser steps of the rehearsal; 0: none"
+    )
     parser.add_argument("--json", type=Path, help="write every outcome here too")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -174,7 +179,7 @@ def main() -> None:
     outcomes = []
     for place, case in enumerate(chosen):
         print(f"\r{place + 1}/{len(chosen)} {case.name:70.70}", end="", file=sys.stderr, flush=True)
-        outcomes.append(ask(case))
+        outcomes.append(ask(case, options.rehearse))
     print("\r" + " " * 90 + "\r", end="", file=sys.stderr)
     print(report(outcomes, {case.name: case for case in chosen}))
     if options.json:

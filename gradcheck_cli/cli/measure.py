@@ -57,6 +57,7 @@ def _request(model: str, options: Options) -> Request:
         batch_size=options.batch_size,
         batches=options.batches,
         mode=options.mode.value,
+        rehearse=options.rehearse,
         optimizer=options.optimizer.value,
         lr=options.lr,
         dtype=options.dtype.value if options.dtype else None,

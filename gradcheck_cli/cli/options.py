@@ -128,12 +128,28 @@ class Options:
     ] = 32
     batches: Annotated[int, _option("--batches", metavar="N", min=1, help="How many batches.", show_default=True)] = 4
     mode: Annotated[Mode, _option("--mode", help="The module's mode while measuring.", show_default=True)] = Mode.TRAIN
+    rehearse: Annotated[
+        int,
+        _option(
+            "--rehearse",
+            metavar="N",
+            min=0,
+            max=10_000,
+            help="Optimiser steps to try on a copy in memory; 0 turns it off.",
+            show_default=True,
+        ),
+    ] = 20
     optimizer: Annotated[Optimizer, _option("--optimizer", help="Whose update is judged.", show_default=True)] = (
         Optimizer.SGD
     )
     lr: Annotated[
         float | None,
-        _option("--lr", metavar="X", parser=parse_rate, help="Learning rate; without it no update is judged."),
+        _option(
+            "--lr",
+            metavar="X",
+            parser=parse_rate,
+            help="Learning rate. [default: a gentle one, and no update is judged]",
+        ),
     ] = None
     dtype: Annotated[Dtype | None, _option("--dtype", help="What to measure in. [default: the model's]")] = None
     device: Annotated[

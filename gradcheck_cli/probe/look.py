@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from gradcheck_cli import records
 from gradcheck_cli.probe import second_looks
 from gradcheck_cli.probe.batch import Subject, measure, prepare
 from gradcheck_cli.probe.finish import finished
-from gradcheck_cli.probe.restore import set_mode, untouched
+from gradcheck_cli.probe.restore import set_mode, unfreeze_if_all_frozen, untouched
 from gradcheck_cli.probe.totals import Totals
 from gradcheck_cli.readings import Readings
 
@@ -40,7 +39,7 @@ def look(
     """
     module = subject.module
     with untouched(module), torch.inference_mode(False), np.errstate(over="ignore", invalid="ignore"):
-        unfrozen = _unfreeze_if_all_frozen(module)
+        unfrozen = unfreeze_if_all_frozen(module)
         set_mode(module, mode)
         model = prepare(module, seed)
         totals, second = _measure_batches(model, sample, progress)
@@ -83,13 +82,3 @@ def _inputs_left(module: torch.nn.Module, batch: records.Batch) -> tuple[str, ..
         return ()
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return tuple(p.name for p in named[len(batch.args) :] if p.default is None and p.name not in batch.kwargs)
-
-
-def _unfreeze_if_all_frozen(module: torch.nn.Module) -> bool:
-    """A model saved for inference has nothing to train; it is then measured as if all of it were."""
-    floating: list[Any] = [p for p in module.parameters() if p.is_floating_point()]
-    if not floating or any(parameter.requires_grad for parameter in floating):
-        return False
-    for parameter in floating:
-        parameter.requires_grad_(True)
-    return True

@@ -81,3 +81,13 @@ def set_mode(module: nn.Module, mode: str) -> None:
     """Put every module into train or eval; exported programs refuse the call, so the flag is set on each module."""
     for child in module.modules():
         child.training = mode == "train"
+
+
+def unfreeze_if_all_frozen(module: nn.Module) -> bool:
+    """A model saved for inference has nothing to train; it is then measured as if all of it were."""
+    floating = [p for p in module.parameters() if p.is_floating_point()]
+    if not floating or any(parameter.requires_grad for parameter in floating):
+        return False
+    for parameter in floating:
+        parameter.requires_grad_(True)
+    return True

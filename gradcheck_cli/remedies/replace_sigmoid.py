@@ -50,7 +50,7 @@ def _how(cases: Sequence[Case]) -> str:
 REMEDY = RemedyUnit(
     id="replace-sigmoid",
     title="Replace sigmoid or tanh in hidden layers by ReLU",
-    answers={"GC101": 1, "GC102": 2, "GC103": 1},
+    answers={"GC101": 1, "GC102": 2, "GC103": 1, "GC108": 4},
     cures=CURES,
     source="Glorot, Bengio 2010, Understanding the difficulty of training deep feedforward networks",
     fits=_fits,

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from gradcheck_cli.records import Diagnosis, ModelFacts, SampleFacts, Verdict
+from gradcheck_cli.records import Diagnosis, RehearsalFacts, SampleFacts, Verdict
 from gradcheck_cli.render import findings_text, layers_table, remedy_text
 from gradcheck_cli.render.glyphs import COLOURS, word
 from gradcheck_cli.render.numbers import count, number
@@ -22,7 +22,7 @@ def render(diagnosis: Diagnosis, console: Console, *, verbose: bool = False) -> 
     """Write the report on `console`, no line wider than it; `verbose` unfolds and leaves nothing out."""
     page = Page(console)
     _write_verdict(page, diagnosis)
-    _write_facts(page, diagnosis.model, diagnosis.sample)
+    _write_facts(page, diagnosis)
     shortened = layers_table.write(page, diagnosis, verbose=verbose) if diagnosis.layers else False
     shortened |= findings_text.write(page, diagnosis, verbose=verbose)
     shortened |= remedy_text.write(page, diagnosis.remedies, verbose=verbose)
@@ -46,8 +46,9 @@ def _write_verdict(page: Page, diagnosis: Diagnosis) -> None:
         page.line((badge.append("  ") if row == 0 else Text(" " * indent)).append_text(line))
 
 
-def _write_facts(page: Page, model: ModelFacts, sample: SampleFacts) -> None:
+def _write_facts(page: Page, diagnosis: Diagnosis) -> None:
     """Write what was measured, on what, in as few dim lines as it takes, broken between facts only."""
+    model, sample = diagnosis.model, diagnosis.sample
     facts = [
         page.name(model.path),
         page.name(model.format),
@@ -56,6 +57,8 @@ def _write_facts(page: Page, model: ModelFacts, sample: SampleFacts) -> None:
         _loss(page, sample),
         f"{page.name(sample.mode)} mode",
     ]
+    if diagnosis.rehearsal is not None:
+        facts.append(_rehearsal(page, diagnosis.rehearsal, sample.loss_value))
     dot, line = f" {page.glyphs.dot} ", ""
     for fact in (page.elide(fact, page.width) for fact in facts):
         if line and cell_len(line + dot + fact) > page.width:
@@ -78,6 +81,15 @@ def _loss(page: Page, sample: SampleFacts) -> str:
         return "no loss"
     name = "the model's own loss" if sample.loss == "model" else f"loss {page.elide(page.name(sample.loss), 40)}"
     return name if sample.loss_value is None else f"{name} {number(sample.loss_value)}"
+
+
+def _rehearsal(page: Page, course: RehearsalFacts, before: float | None) -> str:
+    """Three digits: a few steps change a loss in the third."""
+    went = "out of range"
+    if before is not None and course.loss_after is not None:
+        went = f"from {before:.3g} to {course.loss_after:.3g}"
+    steps = f"{count(course.steps, 'step')} of {page.name(course.optimizer)} at lr {number(course.lr)}"
+    return f"{steps} in memory take the loss {went}"
 
 
 def _write_not_measured(page: Page, diagnosis: Diagnosis, verbose: bool) -> bool:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from gradcheck_cli.rules.dead.cut_path import CutPath
+from gradcheck_cli.rules.dead.dying_units import DyingUnits
 from gradcheck_cli.rules.dead.silent_units import SilentUnits
 from gradcheck_cli.rules.dead.unused import Unused
 from gradcheck_cli.rules.dead.zero_gradient import ZeroGradient
 from gradcheck_cli.rules.exploding.burst import Burst
 from gradcheck_cli.rules.exploding.depth_growth import DepthGrowth
+from gradcheck_cli.rules.exploding.diverges import Diverges
 from gradcheck_cli.rules.exploding.long_step import LongStep
+from gradcheck_cli.rules.exploding.loss_jumps import LossJumps
 from gradcheck_cli.rules.exploding.nonfinite_gradients import NonfiniteGradients
 from gradcheck_cli.rules.exploding.nonfinite_loss import NonfiniteLoss
 from gradcheck_cli.rules.exploding.nonfinite_values import NonfiniteValues
 from gradcheck_cli.rules.exploding.nonfinite_weights import NonfiniteWeights
 from gradcheck_cli.rules.exploding.time_growth import TimeGrowth
+from gradcheck_cli.rules.exploding.weights_grow import WeightsGrow
 from gradcheck_cli.rules.interface import Rule
 from gradcheck_cli.rules.notes.behind_dead import BehindDead
 from gradcheck_cli.rules.notes.converged import Converged
@@ -24,15 +28,19 @@ from gradcheck_cli.rules.notes.not_reached import NotReached
 from gradcheck_cli.rules.notes.partly_dead import PartlyDead
 from gradcheck_cli.rules.notes.partly_saturated import PartlySaturated
 from gradcheck_cli.rules.notes.tied import Tied
+from gradcheck_cli.rules.notes.transient import Transient
 from gradcheck_cli.rules.notes.undone_scale import UndoneScale
 from gradcheck_cli.rules.notes.zero_bias import ZeroBias
 from gradcheck_cli.rules.vanishing.bottleneck import Bottleneck
 from gradcheck_cli.rules.vanishing.deaf_weights import DeafWeights
 from gradcheck_cli.rules.vanishing.depth_decay import DepthDecay
 from gradcheck_cli.rules.vanishing.saturated import SaturatedUnits
+from gradcheck_cli.rules.vanishing.slow_learning import SlowLearning
+from gradcheck_cli.rules.vanishing.stands_still import StandsStill
 from gradcheck_cli.rules.vanishing.time_decay import TimeDecay
 from gradcheck_cli.rules.vanishing.underflow import Underflow
 from gradcheck_cli.rules.vanishing.weights_gone import WeightsGone
+from gradcheck_cli.rules.vanishing.weights_shrink import WeightsShrink
 
 RULES: tuple[Rule, ...] = (
     DepthDecay(),
@@ -42,6 +50,9 @@ RULES: tuple[Rule, ...] = (
     Underflow(),
     WeightsGone(),
     DeafWeights(),
+    StandsStill(),
+    SlowLearning(),
+    WeightsShrink(),
     DepthGrowth(),
     Burst(),
     TimeGrowth(),
@@ -50,10 +61,14 @@ RULES: tuple[Rule, ...] = (
     NonfiniteGradients(),
     NonfiniteLoss(),
     LongStep(),
+    Diverges(),
+    LossJumps(),
+    WeightsGrow(),
     SilentUnits(),
     CutPath(),
     Unused(),
     ZeroGradient(),
+    DyingUnits(),
     Frozen(),
     Gated(),
     Converged(),
@@ -65,5 +80,6 @@ RULES: tuple[Rule, ...] = (
     BehindDead(),
     PartlySaturated(),
     UndoneScale(),
+    Transient(),
 )
 """In the order of their codes; the judge runs all of them."""

@@ -27,6 +27,32 @@ class View:
         self.thresholds = thresholds
         self.layers = {layer.name: layer for layer in readings.layers}
 
+    # ----------------------------------------------------------------------------------------------- after the rehearsal
+
+    @cached_property
+    def after(self) -> View | None:
+        """The readings after the rehearsal's steps; None where there are none."""
+        course = self.readings.rehearsal
+        return None if course is None or course.after is None else View(course.after, self.thresholds)
+
+    @cached_property
+    def moved(self) -> dict[str, float]:
+        """Layer → Σ‖ΔW‖ / ‖W‖ of the rehearsal, where it has weights that are not zero."""
+        course = self.readings.rehearsal
+        return {layer.name: layer.moved for layer in course.layers if layer.norms[0] > 0.0} if course else {}
+
+    @cached_property
+    def recovered(self) -> tuple[str, ...]:
+        """Layers that are silent now and awake after the rehearsal: they hear the output, and their units fire."""
+        after = self.after
+        if after is None or not after.finite or not self.finite:
+            return ()
+        dead = {*self._mostly_silent, *(self.stage(self.layers[name]) for name in self._mostly_silent)}
+        mute = {layer.name for layer in self.readings.layers if layer.transmission == 0.0 or _without_signal(layer)}
+        still = {*after._mostly_silent, *(after.stage(after.layers[name]) for name in after._mostly_silent)}
+        still |= {layer.name for layer in after.readings.layers if not layer.transmission or _without_signal(layer)}
+        return tuple(name for name in self.layers if name in (dead | mute) - still and name in after.layers)
+
     # ------------------------------------------------------------------------------------------------ the layer graph
 
     @cached_property
@@ -150,7 +176,11 @@ class View:
 
     @cached_property
     def silent_units(self) -> dict[str, float]:
-        """Activation → share of its units that are dead, where there is evidence enough to say so and it makes it dead."""
+        """Activation → share of its units that are dead, where there is evidence enough to say so and they stay dead."""
+        return {name: share for name, share in self._mostly_silent.items() if name not in self.recovered}
+
+    @cached_property
+    def _mostly_silent(self) -> dict[str, float]:
         found = {}
         for layer in self.readings.layers:
             units = layer.units
@@ -217,3 +247,9 @@ class View:
                 if behind:
                     result[layer.name] = tuple(dict.fromkeys(behind))
         return result
+
+
+def _without_signal(layer: LayerReading) -> bool:
+    """Its matrices are reached, and all of their gradients are exactly zero."""
+    signals = [w.signal for w in layer.weights if w.reached and w.signal is not None]
+    return bool(signals) and not any(signals)

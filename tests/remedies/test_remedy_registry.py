@@ -16,14 +16,14 @@ from gradcheck_cli.remedies.interface import RemedyUnit
 from gradcheck_cli.remedies.registry import REMEDIES
 
 ILL_CODES = {
-    *(f"GC10{i}" for i in range(1, 8)),
-    *(f"GC20{i}" for i in range(1, 9)),
-    *(f"GC30{i}" for i in range(1, 5)),
+    *(f"GC1{i:02}" for i in range(1, 11)),
+    *(f"GC2{i:02}" for i in range(1, 12)),
+    *(f"GC3{i:02}" for i in range(1, 6)),
 }
 IDS = {
     "clip-gradients", "residual-connection", "leaky-activation", "replace-sigmoid", "reinitialise", "normalise-layers",
     "weight-decay", "fewer-layers", "smaller-batches", "truncated-bptt", "gated-cell", "learning-rate", "loss-scaling",
-    "normalise-input", "reattach", "fix-values",
+    "normalise-input", "reattach", "fix-values", "longer-steps",
 }  # fmt: skip
 REPORT = (
     layer("in", "Linear", "weight", "bias"),

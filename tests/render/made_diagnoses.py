@@ -8,10 +8,12 @@ from invented_diagnoses import HOSTILE_NAMES
 from gradcheck_cli.records import (
     Diagnosis,
     Finding,
+    LayerCourse,
     LayerReadings,
     LayerReport,
     ModelFacts,
     NotMeasured,
+    RehearsalFacts,
     Remedy,
     SampleFacts,
     Verdict,
@@ -68,6 +70,7 @@ FINDINGS = st.builds(
 REMEDIES = st.builds(
     Remedy, id=TEXTS, title=TEXTS, layers=tuples_of(NAMES), why=TEXTS, how=st.text(), source=TEXTS, tried=st.none()
 )
+SERIES = st.lists(FLOATS, max_size=3).map(tuple)
 DIAGNOSES = st.builds(
     Diagnosis,
     schema_version=st.just(1),
@@ -95,5 +98,16 @@ DIAGNOSES = st.builds(
     layers=st.one_of(st.lists(LAYERS, max_size=4), st.lists(LAYERS, min_size=17, max_size=24)).map(tuple),
     findings=st.lists(FINDINGS, max_size=6).map(tuple),
     remedies=st.lists(REMEDIES, max_size=4).map(tuple),
+    rehearsal=st.none()
+    | st.builds(
+        RehearsalFacts,
+        steps=COUNTS,
+        optimizer=TEXTS,
+        lr=FLOATS,
+        lr_given=st.booleans(),
+        losses=SERIES,
+        loss_after=st.none() | FLOATS,
+        layers=st.dictionaries(NAMES, st.builds(LayerCourse, norms=SERIES, updates=SERIES), max_size=3),
+    ),
     not_measured=st.lists(st.builds(NotMeasured, what=TEXTS, why=TEXTS), max_size=8).map(tuple),
 )

@@ -30,6 +30,8 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "finding": records.Finding,
     "remedy": records.Remedy,
     "not_measured": records.NotMeasured,
+    "rehearsal": records.RehearsalFacts,
+    "layer_course": records.LayerCourse,
 }
 many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -68,6 +70,8 @@ def _same(one: object, other: object) -> bool:
         return type(one) is type(other) and _same(msgspec.structs.astuple(one), msgspec.structs.astuple(other))
     if isinstance(one, tuple) and isinstance(other, tuple):
         return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
         return math.isnan(other)
     return one == other
@@ -86,7 +90,7 @@ def test_fields_come_in_the_order_of_the_contract() -> None:
     report = json.loads(json_v1.render(INVENTED["dead_relu"]()))
     assert list(report) == [
         *("schema_version", "gradcheck_version", "model", "sample", "verdict", "summary", "culprits"),
-        *("layers", "findings", "remedies", "not_measured"),
+        *("layers", "findings", "remedies", "not_measured", "rehearsal"),
     ]
     assert list(report["layers"][0])[:6] == ["name", "kind", "parameters", "verdict", "notes", "findings"]
     assert list(report["findings"][0])[:5] == ["code", "layer", "verdict", "confidence", "culprit"]

@@ -37,7 +37,7 @@ class ZeroGradient:
             return
         stops: dict[str, int] = {}
         for layer in view.readings.layers:
-            if not _silent(view, layer):
+            if not _silent(view, layer) or layer.name in view.recovered:
                 continue
             weights = [w for w in layer.parameters if w.trainable and w.reached]
             guilty = view.blockers.get(layer.name) or dead_in_front(view, layer) or silent_in_front(view, layer)

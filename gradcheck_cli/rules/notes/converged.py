@@ -25,12 +25,19 @@ class Converged:
 
     def check(self, view: View) -> Iterator[Hit]:
         """Note the layers concerned."""
-        if view.readings.loss is None or not view.finite:
-            return
-        layers = [layer for layer in view.parametric if any(w.signal and w.norm for w in layer.weights)]
-        if all(_content(view, layer) for layer in layers):
-            for layer in layers:
+        if is_converged(view):
+            for layer in _moving(view):
                 yield Hit(layer=layer.name, message="converged: the loss hardly asks it to move, though it hears well")
+
+
+def is_converged(view: View) -> bool:
+    """The loss asks no layer to move, though all hear the output."""
+    known = view.readings.loss is not None and view.finite
+    return known and all(_content(view, layer) for layer in _moving(view))
+
+
+def _moving(view: View) -> list[LayerReading]:
+    return [layer for layer in view.parametric if any(w.signal and w.norm for w in layer.weights)]
 
 
 def _content(view: View, layer: LayerReading) -> bool:
