@@ -75,6 +75,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     half_underflow: float = 6e-8
     """Root mean square of a gradient's elements below which float16 stores zeros: its smallest subnormal number."""
 
+    lost_share: float = 0.5
+    """Share of a gradient's elements that a precision stores as 0 from which the layer vanishes in it."""
+
     zero_weight: float = 1e-7
     """Root mean square of a matrix's elements below which its weights count as gone."""
 

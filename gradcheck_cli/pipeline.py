@@ -50,6 +50,7 @@ def diagnose(
     lr: float | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    precision: Literal["fp16", "bf16", "fp32"] | None = None,
     seed: int = 0,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
@@ -63,7 +64,7 @@ def diagnose(
     ``gradcheck diagnose``. Raises the classes of `gradcheck_cli.errors`.
     """
     from gradcheck_cli.judge import check_selection, judge
-    from gradcheck_cli.probe import look
+    from gradcheck_cli.probe import look, settle_zeros, what_if
     from gradcheck_cli.rehearsal import rehearse as rehearsed
     from gradcheck_cli.remedies import advise, with_remedies
     from gradcheck_cli.sample import draw
@@ -90,6 +91,10 @@ def diagnose(
         device=device,
     )
     readings = look(subject, sample, mode=mode, lr=lr, optimizer=optimizer, seed=seed, progress=tell)
+    readings = settle_zeros(subject, sample, readings, seed=seed)
+    if precision is not None:
+        tell(f"asking what {precision} would lose", 0, 0)
+        readings = what_if(subject, sample, readings, precision=precision, seed=seed)
     readings = rehearsed(subject, sample, readings, steps=rehearse, seed=seed, progress=tell)
     judgement = judge(readings, select=tuple(select), ignore=tuple(ignore))
     remedies = advise(judgement.findings, judgement.layers)

@@ -43,6 +43,8 @@ class ParameterReading(msgspec.Struct, frozen=True, kw_only=True):
     """‖∂L/∂W‖, root mean square over batches; None without a loss."""
     loss_gradient_nonfinite: int = 0
     signal_nonfinite: int = 0
+    structural: bool = False
+    """`signal` is rounding noise around an exact zero: repeated in float64, it fell with the precision."""
     opened_signal: float | None = None
     """U again, on a copy in which the shut gates stand open; None where no gate was tried."""
 
@@ -92,6 +94,17 @@ class TimeReading(msgspec.Struct, frozen=True, kw_only=True):
     """Largest ‖gradient at a step‖ / ‖gradient one step before the last‖."""
 
 
+class PrecisionReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What another dtype could not hold of one layer, with the loss as it is (not scaled)."""
+
+    largest: float
+    """max |y| of its outputs; 0.0 where its module did not run as one."""
+    lost: float
+    """Share, 0 … 1, of the elements of ∂L/∂W, or of ∂L/∂y if more, that are not zero and would be stored as 0."""
+    overflowing: int
+    """Elements of gradients and weights beyond the dtype's largest number."""
+
+
 class LayerReading(msgspec.Struct, frozen=True, kw_only=True):
     """One layer, over all batches."""
 
@@ -129,6 +142,8 @@ class LayerReading(msgspec.Struct, frozen=True, kw_only=True):
     opened_transmission: float | None = None
     """T again, on a copy in which the shut gates stand open; None where no gate was tried."""
     time: TimeReading | None = None
+    precision: PrecisionReading | None = None
+    """What another precision would lose, where that was asked."""
 
     @property
     def gain(self) -> float | None:
@@ -220,6 +235,8 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     batches: int = 0
     mode: str = "train"
     dtype: str = "float32"
+    precision: str | None = None
+    """``fp16``, ``bf16`` or ``fp32`` where it was asked what that would lose."""
     loss_name: str = "none"
     loss: float | None = None
     """Mean over batches."""

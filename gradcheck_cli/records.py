@@ -80,6 +80,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Learning rate; None: not given, so that readings that need one are not judged by it."""
     dtype: str | None = None
     device: str | None = None
+    precision: Literal["fp16", "bf16", "fp32"] | None = None
+    """What would that precision lose; None: not asked."""
     seed: int = 0
     select: tuple[str, ...] = ()
     """Rule codes, optionally ``CODE:layer-pattern``; empty: all."""

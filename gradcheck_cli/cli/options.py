@@ -38,6 +38,14 @@ class Dtype(str, enum.Enum):
     FLOAT64 = "float64"
 
 
+class Precision(str, enum.Enum):
+    """What can be asked about."""
+
+    FP16 = "fp16"
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -155,6 +163,9 @@ class Options:
     device: Annotated[
         str | None,
         _option("--device", metavar="NAME", help="What to measure on: cpu, cuda, cuda:1, mps. [default: auto]"),
+    ] = None
+    precision: Annotated[
+        Precision | None, _option("--precision", help="Ask what training in this precision would lose.")
     ] = None
     seed: Annotated[
         int, _option("--seed", metavar="N", min=0, max=2**32 - 1, help="Of everything random.", show_default=True)

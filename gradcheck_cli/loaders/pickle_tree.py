@@ -92,7 +92,10 @@ def read_tree(data: bytes) -> Tree:
     """
     if len(data) > MAX_BYTES:
         raise PickleError(f"its pickle has {len(data)} bytes, over the limit of {MAX_BYTES}")
-    root = run(Machine(), io.BytesIO(data))
+    stream = io.BytesIO(data)
+    root = run(Machine(), stream)
+    if stream.tell() != len(data):
+        raise PickleError("its pickle has more bytes behind its end")
     return Tree(root, _children_first(root))
 
 
@@ -181,6 +184,8 @@ class Machine:
         elif name in _LITERALS:
             self.stack.append(argument)
         elif name in ("BINPUT", "LONG_BINPUT"):
+            if argument > MAX_OPCODES:  # Python's own unpickler makes room for all that come before
+                raise PickleError("its pickle is broken")
             self.memo[argument] = self.stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
             self.stack.append(self.memo[argument])

@@ -7,11 +7,13 @@ import re
 import zipfile
 from pathlib import Path
 
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.loaders import pickle_tree, protobuf
 from gradcheck_cli.loaders.formats import Kind
 from gradcheck_cli.loaders.pickle_any import read_root
 from gradcheck_cli.loaders.pickle_names import global_names
 from gradcheck_cli.loaders.pickle_tree import Global, Made, Node, Pairs
+from gradcheck_cli.loaders.refusals import Slug, printable, refuse
 from gradcheck_cli.loaders.source import HEAD, Source
 
 _LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
@@ -37,7 +39,10 @@ _PREFIXES: tuple[tuple[int, bytes, Kind], ...] = (
 
 
 def sniff(source: Source) -> Kind:
-    """The kind of an open file. Reads the head, for zip archives their directory and at most one small member."""
+    """The kind of an open file. Reads the head, for zip archives their directory and at most one small member.
+
+    Raises a `ModelError` (`damaged-file`) where that member cannot be read.
+    """
     head = source.head
     for offset, magic, kind in _PREFIXES:
         if head[offset : offset + len(magic)] == magic:
@@ -100,7 +105,10 @@ def _zip_kind(source: Source) -> Kind:
             below = {name.partition("/")[2] for name in names}
             kind = _archive_kind(names, below)
             if kind is None and "data.pkl" in below:
-                return _torch_save_kind(archive, next(name for name in names if name.partition("/")[2] == "data.pkl"))
+                member = next(name for name in names if name.partition("/")[2] == "data.pkl")
+                return _torch_save_kind(archive, member, source.path)
+    except GradcheckError:
+        raise
     except Exception:  # zipfile raises many kinds on broken directories
         return Kind.TRUNCATED_ZIP
     return kind or Kind.OTHER_ZIP
@@ -123,13 +131,17 @@ def _archive_kind(names: list[str], below: set[str]) -> Kind | None:
     return Kind.NUMPY if names and all(name.endswith(".npy") for name in names) else None
 
 
-def _torch_save_kind(archive: zipfile.ZipFile, member: str) -> Kind:
+def _torch_save_kind(archive: zipfile.ZipFile, member: str, path: str) -> Kind:
     """What data.pkl would build; where it cannot be told, the loader of modules gets it and says what is wrong."""
     info = archive.getinfo(member)
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > pickle_tree.MAX_BYTES:
         return Kind.PICKLED_MODULE
-    with archive.open(info) as stream:
-        data = stream.read(pickle_tree.MAX_BYTES)
+    try:
+        with archive.open(info) as stream:
+            data = stream.read(pickle_tree.MAX_BYTES)
+    except Exception as error:  # as above
+        message = f"the archive's member {printable(member)} is damaged"
+        raise refuse(Slug.DAMAGED_FILE, path, message, "copy or save the file again") from error
     try:
         return _root_kind(pickle_tree.read_tree(data).root)
     except pickle_tree.ForeignOpcodeError:

@@ -12,14 +12,24 @@ from torch import nn
 
 from gradcheck_cli.errors import NotCompleted
 from gradcheck_cli.probe.activations import ACTIVATIONS, read_units
-from gradcheck_cli.probe.backward import BackwardReading, Gradients, backward
+from gradcheck_cli.probe.backward import BackwardReading, backward
 from gradcheck_cli.probe.cotangents import predictions, rademacher
-from gradcheck_cli.probe.layers import Layer, Owner, Plan, owners_of, plan_layers, tied_names, trainable_parameters
+from gradcheck_cli.probe.gradients import Receive, differentiate
+from gradcheck_cli.probe.layers import (
+    Layer,
+    Owner,
+    Plan,
+    layers_of_calls,
+    owners_of,
+    plan_layers,
+    tied_names,
+    trainable_parameters,
+)
 from gradcheck_cli.probe.recording import own_copy, recorded
 from gradcheck_cli.probe.restore import seed_everything
-from gradcheck_cli.probe.scopes import UNREGISTERED, Scopes
+from gradcheck_cli.probe.scopes import UNREGISTERED, Output, Scope, Scopes
 from gradcheck_cli.probe.statistics import SquareSum, count_nonfinite, count_spoilt, square_sum
-from gradcheck_cli.probe.tape import Tape, read_tape
+from gradcheck_cli.probe.tape import Edge, Tape, read_tape
 from gradcheck_cli.probe.totals import LayerTotals, ParameterTotals, Totals
 from gradcheck_cli.probe.units import channel_axes
 from gradcheck_cli.readings import Role
@@ -104,9 +114,9 @@ def measure(
         plan = plan_layers(run.tape, subject.owners, subject.tied, _promoted(run.tape, reading))
         add_plan(totals, plan, run.tape, reading)
         _add_units(totals, plan, units)
-    _add_scopes(totals, subject, run.tape)
+    _add_scopes(totals, subject, run)
     if loss is not None:
-        _loss_pass(subject, run, batch, loss, totals)
+        _loss_pass(subject, run, batch, loss, totals, keep=keep)
     return totals, run
 
 
@@ -115,31 +125,30 @@ def transmission(subject: Subject, run: Run, totals: Totals, draw: int, *, keep:
     generator = np.random.default_rng((subject.seed, draw))
     question = rademacher(run.roots, generator)
     totals.question += float(sum(tensor.numel() for tensor in question))
-    reading = guarded_backward(run.tape, run.roots, question, subject.parameters, keep=keep)
-    for name, gradient in reading.parameters.items():
-        parameter = totals.parameters.setdefault(name, ParameterTotals())
-        if gradient is not None:
-            parameter.reached = True
-            total = square_sum(gradient)
-            parameter.signal.add(total, gradient.numel())
-            if total - total != 0.0:
-                parameter.signal_nonfinite += count_nonfinite(gradient)
-    return reading
+    for name in subject.parameters:
+        totals.parameters.setdefault(name, ParameterTotals())
+
+    def receive(name: str, gradient: torch.Tensor) -> None:
+        parameter = totals.parameters[name]
+        parameter.reached = True
+        total = square_sum(gradient)
+        parameter.signal.add(total, gradient.numel())
+        if total - total != 0.0:
+            parameter.signal_nonfinite += count_nonfinite(gradient)
+
+    return guarded_backward(subject, run, question, receive, keep=keep)
 
 
 def guarded_backward(
-    tape: Tape,
-    roots: list[torch.Tensor],
-    cotangents: list[torch.Tensor],
-    parameters: Mapping[str, torch.Tensor],
-    *,
-    keep: bool,
+    subject: Subject, run: Run, cotangents: list[torch.Tensor], receive: Receive, *, keep: bool
 ) -> BackwardReading:
     """`backward`; raises NotCompleted where the model's graph cannot be differentiated."""
-    if not parameters:
-        return BackwardReading([0.0] * len(tape.operations), [[0.0] * len(op.inputs) for op in tape.operations], {})
+    tape = run.tape
+    if not subject.parameters:
+        return BackwardReading([0.0] * len(tape.operations), [[0.0] * len(op.inputs) for op in tape.operations])
+    calls = layers_of_calls(tape.scopes, subject.owners)
     try:
-        return backward(tape, roots, cotangents, parameters, retain_graph=keep)
+        return backward(tape, run.roots, cotangents, subject.parameters, receive, retain_graph=keep, calls=calls)
     except (RuntimeError, NotImplementedError) as error:
         raise _backward_failed(error) from error
 
@@ -195,16 +204,15 @@ def add_plan(totals: Totals, plan: Plan, tape: Tape, reading: BackwardReading) -
 
 
 def _incoming(layer: Layer, tape: Tape, reading: BackwardReading) -> tuple[bool, float]:
-    """(has differentiable inputs, Σ squared gradient at those of its operations that read from outside the layer)."""
+    """(has differentiable inputs, Σ squared gradient at what its operations read from outside the layer)."""
     inside = set(layer.operations)
-    border = [
-        gradient
-        for index in layer.operations
-        if not tape.operations[index].isometric
-        for edge, gradient in zip(tape.operations[index].inputs, reading.edges[index], strict=True)
-        if tape.source(edge)[0] not in inside  # not a weight that the layer computes itself
-    ]
-    return bool(border), sum(border)
+    border: dict[Edge, float] = {}
+    for index in layer.operations:
+        if not tape.operations[index].isometric:
+            for edge, gradient in zip(tape.operations[index].inputs, reading.edges[index], strict=True):
+                if tape.source(edge)[0] not in inside:  # not a weight that the layer computes itself
+                    border[edge] = border.get(edge, 0.0) + gradient
+    return bool(border), sum(reading.joint.get((layer.name, edge), total) for edge, total in border.items())
 
 
 def _consumers(tape: Tape) -> list[list[int]]:
@@ -248,25 +256,48 @@ def _add_units(totals: Totals, plan: Plan, units: Mapping[int, Any]) -> None:
             totals.layers[layer.name].merge_units(counts)
 
 
-def _add_scopes(totals: Totals, subject: Subject, tape: Tape) -> None:
+def _add_scopes(totals: Totals, subject: Subject, run: Run) -> None:
     """What the module calls show: values, and layers that ran but are not on the tape."""
-    for scope in tape.scopes:
+    read = _read_edges(run)
+    for scope in run.tape.scopes:
         name = scope.path
         if name in subject.owners and name not in totals.layers:
             totals.layers[name] = LayerTotals(scope.kind, Role.PARAMETRIC, scope.first)
-        if name == UNREGISTERED or (name not in totals.layers and not scope.nonfinite):
+        outputs = _used(scope, run.tape, read)
+        nonfinite = sum(output.nonfinite for output in outputs)
+        if name == UNREGISTERED or (name not in totals.layers and not nonfinite):
             continue
         layer = totals.layers.setdefault(name, LayerTotals(scope.kind, Role.OPERATION, scope.first))
         layer.calls = max(layer.calls, 1)
-        layer.nonfinite += scope.nonfinite
+        layer.nonfinite += nonfinite
         layer.nonfinite_input |= scope.nonfinite_input
-        if scope.values is not None:
+        if outputs and outputs[0].values is not None:
             layer.values = layer.values or SquareSum()
-            layer.values.merge(scope.values)
+            layer.values.merge(outputs[0].values)
+
+
+def _read_edges(run: Run) -> set[Edge]:
+    """All that another operation reads, or that is a prediction."""
+    where = run.tape.where
+    edges = {edge for operation in run.tape.operations for edge in operation.inputs}
+    return edges | {(where[root.grad_fn], root.output_nr) for root in run.roots if root.grad_fn in where}
+
+
+def _used(scope: Scope, tape: Tape, read: set[Edge]) -> list[Output]:
+    """The outputs that the predictions depend on, or all where none is: some formats keep no others (an LSTM's states)."""
+    if len(scope.outputs) < 2:
+        return scope.outputs
+    return [output for output in scope.outputs if (tape.where.get(output.node), output.number) in read] or scope.outputs
 
 
 def _loss_pass(
-    subject: Subject, run: Run, batch: Batch, loss: Callable[[Any, Any], torch.Tensor], totals: Totals
+    subject: Subject,
+    run: Run,
+    batch: Batch,
+    loss: Callable[[Any, Any], torch.Tensor],
+    totals: Totals,
+    *,
+    keep: bool,
 ) -> None:
     """∂L/∂W of every parameter, over the graph of the same forward pass."""
     with torch.enable_grad():
@@ -275,25 +306,16 @@ def _loss_pass(
     totals.losses += 1
     if not value.requires_grad or not subject.parameters:
         return
-    add_loss_gradients(totals, _loss_gradients(value, subject.parameters))
 
-
-def _loss_gradients(value: torch.Tensor, parameters: Mapping[str, torch.Tensor]) -> Gradients:
-    try:
-        found = torch.autograd.grad(value, list(parameters.values()), retain_graph=True, allow_unused=True)
-    except (RuntimeError, NotImplementedError) as error:
-        raise _backward_failed(error) from error
-    return dict(zip(parameters, found, strict=True))
-
-
-def add_loss_gradients(totals: Totals, gradients: Gradients) -> None:
-    """Sum the loss gradients of one batch; what the loss reaches counts as reached even if no prediction does."""
-    for name, gradient in gradients.items():
-        if gradient is None:
-            continue
+    def receive(name: str, gradient: torch.Tensor) -> None:
         parameter = totals.parameters.setdefault(name, ParameterTotals())
-        parameter.reached = True
+        parameter.reached = True  # also where no prediction reaches it
         total = square_sum(gradient)
         parameter.loss_gradient.add(total, 1)
         if total - total != 0.0:
             parameter.loss_gradient_nonfinite += count_nonfinite(gradient)
+
+    try:
+        differentiate([value], None, subject.parameters, receive, retain_graph=keep)
+    except (RuntimeError, NotImplementedError) as error:
+        raise _backward_failed(error) from error

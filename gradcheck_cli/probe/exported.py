@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from torch import fx
@@ -24,8 +25,11 @@ class _Reporter(fx.Interpreter):
         self.program = module
         self.scopes = scopes
         self.frames: list[Frame] = []
-        self.last: list[Any] = []
-        self.leaves = _leaf_calls(module.graph)
+        self.made: list[list[fx.Node]] = []
+        """For each open frame, the nodes whose values may leave it."""
+        self.leaves = _leaf_calls(module)
+        self.places = {node: place for place, node in enumerate(module.graph.nodes)}
+        self.last_reads = _last_reads(self.places)
 
     def call(self, batch: Batch) -> Any:
         """Run all nodes; scopes are closed whatever happens."""
@@ -35,8 +39,10 @@ class _Reporter(fx.Interpreter):
         output: Any = None
         try:
             output = self.run(*arguments, enable_io_processing=False)
+            self._leave_down_to(0, len(self.places) - 1)
         finally:
-            self._move_to([])
+            for _ in self.frames:  # open still: a node raised
+                self.scopes.leave(None)
             self.scopes.leave(output)
         return self.program.graph._codegen.process_outputs(output)
 
@@ -55,22 +61,42 @@ class _Reporter(fx.Interpreter):
         """Enter and leave module scopes around one node, then run it."""
         if n.op in ("placeholder", "get_attr", "output"):
             return super().run_node(n)
-        self._move_to(_frames(n))
+        self._move_to(_frames(n), self.places[n])
         result = super().run_node(n)
-        self.last = [result for _ in self.last]
+        if self.made:
+            self.made[-1].append(n)
         return result
 
-    def _move_to(self, frames: list[Frame]) -> None:
+    def _move_to(self, frames: list[Frame], place: int) -> None:
         common = 0
         while common < min(len(frames), len(self.frames)) and frames[common] == self.frames[common]:
             common += 1
-        while len(self.frames) > common:
-            self.frames.pop()
-            self.scopes.leave(self.last.pop())
+        self._leave_down_to(common, place)
         for frame in frames[common:]:
             self.frames.append(frame)
-            self.last.append(None)
+            self.made.append([])
             self.scopes.enter(frame[1], frame[2], leaf=frame[0] in self.leaves)
+
+    def _leave_down_to(self, depth: int, place: int) -> None:
+        """Leave the frames above `depth`; what is read at `place` or later is what they return."""
+        while len(self.frames) > depth:
+            self.frames.pop()
+            returned = [node for node in self.made.pop() if self.last_reads[node] >= place]
+            self.scopes.leave([self.env[node] for node in returned])
+            if self.made:
+                self.made[-1] += returned
+
+
+def _last_reads(places: dict[fx.Node, int]) -> dict[fx.Node, int]:
+    """Where each node is read last; -1 where it never is.
+
+    Of a call with several values (an LSTM's states), those that nobody reads are handed out with those that are.
+    """
+    last = {node: max(map(places.__getitem__, node.users), default=-1) for node in places}
+    for node in places:
+        if node.target is operator.getitem and not node.users and isinstance(node.args[0], fx.Node):
+            last[node] = max(last[other] for other in node.args[0].users)
+    return last
 
 
 def _frames(node: fx.Node) -> list[Frame]:
@@ -90,12 +116,13 @@ def _clean(path: str) -> str:
     return path.partition("@")[0]
 
 
-def _leaf_calls(graph: fx.Graph) -> set[str]:
-    """Keys of the calls in which no other module runs."""
+def _leaf_calls(module: fx.GraphModule) -> set[str]:
+    """Keys of the calls in which no other module runs, of modules without children (of which some may never be called)."""
+    parents = {path.rpartition(".")[0] for path, _ in module.named_modules()}
     keys: set[str] = set()
     inner: set[str] = set()
-    for node in graph.nodes:
-        frames = [frame[0] for frame in _frames(node)]
-        keys.update(frames)
-        inner.update(frames[:-1])
+    for node in module.graph.nodes:
+        frames = _frames(node)
+        keys.update(key for key, path, _ in frames if path not in parents)
+        inner.update(key for key, _, _ in frames[:-1])
     return keys - inner

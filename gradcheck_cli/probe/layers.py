@@ -7,7 +7,7 @@ runs in: ``block1.relu()``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -102,31 +102,40 @@ def plan_layers(
     return _in_order(plan)
 
 
-def _assign_modules(plan: Plan, tape: Tape, owners: Mapping[str, Owner]) -> None:
-    """Modules that own parameters and contain no others: all that runs in them is theirs."""
-    layer_of_scope: dict[int, int] = {}
-    index_of: dict[str, int] = {}
-    for number, scope in enumerate(tape.scopes):
+def layers_of_calls(scopes: Sequence[Scope], owners: Mapping[str, Owner]) -> list[str]:
+    """For each module call, the layer that all that runs in it belongs to; empty for none.
+
+    Those are the modules that own parameters and contain no others, and their parameterless children.
+    """
+    names: list[str] = []
+    for scope in scopes:
         owner = owners.get(scope.path)
-        if owner is None or owner.container:
-            if scope.parent in layer_of_scope:  # a parameterless child of such a module
-                layer_of_scope[number] = layer_of_scope[scope.parent]
-            continue
-        if owner.name not in index_of:
-            index_of[owner.name] = len(plan.layers)
-            plan.layers.append(Layer(owner.name, scope.kind, Role.PARAMETRIC))
-        layer_of_scope[number] = index_of[owner.name]
-        _add_outputs(plan.layers[index_of[owner.name]], scope, tape)
+        if owner is not None and not owner.container:
+            names.append(owner.name)
+        else:
+            names.append(names[scope.parent] if scope.parent >= 0 else "")
+    return names
+
+
+def _assign_modules(plan: Plan, tape: Tape, owners: Mapping[str, Owner]) -> None:
+    names = layers_of_calls(tape.scopes, owners)
+    index_of: dict[str, int] = {}
+    for scope, name in zip(tape.scopes, names, strict=True):
+        if name and name not in index_of:
+            index_of[name] = len(plan.layers)
+            plan.layers.append(Layer(name, scope.kind, Role.PARAMETRIC))
+        if name and scope.path == name:
+            _add_outputs(plan.layers[index_of[name]], scope, tape)
     for index, operation in enumerate(tape.operations):
-        if operation.scope in layer_of_scope:
-            plan.of[index] = layer_of_scope[operation.scope]
+        if operation.scope >= 0 and names[operation.scope]:
+            plan.of[index] = index_of[names[operation.scope]]
             plan.layers[plan.of[index]].operations.append(index)
 
 
 def _add_outputs(layer: Layer, scope: Scope, tape: Tape) -> None:
-    for node, number in scope.outputs:
-        if node in tape.where:
-            edge = tape.source((tape.where[node], number))
+    for output in scope.outputs:
+        if output.node in tape.where:
+            edge = tape.source((tape.where[output.node], output.number))
             if edge not in layer.outputs:
                 layer.outputs.append(edge)
 

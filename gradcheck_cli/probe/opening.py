@@ -7,11 +7,13 @@ put back. What stays silent behind open gates was not gated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 
+from gradcheck_cli.probe.statistics import square_sum
 from gradcheck_cli.probe.tape import Operation, Tape
 
 TINY_SCALE = 1e-2
@@ -57,7 +59,7 @@ def _is_gate(operation: Operation, slot: int, weight: torch.Tensor, *, tiny: boo
 
 def _scale(weight: torch.Tensor) -> float:
     """Root mean square of the elements."""
-    return float(weight.double().square().mean().sqrt())
+    return math.sqrt(square_sum(weight) / max(1, weight.numel()))
 
 
 def _last(tape: Tape) -> set[int]:

@@ -30,7 +30,20 @@ def next_sequence() -> int:
     return int(torch.autograd._get_sequence_nr())  # type: ignore[attr-defined]  # private, but there since torch 1.13
 
 
-@dataclass
+@dataclass(slots=True)
+class Output:
+    """One floating tensor that a module returned."""
+
+    node: Any
+    """Its autograd node; None where it has none."""
+    number: int
+    """Which of the node's outputs it is."""
+    values: SquareSum | None
+    """Of its finite values; None where they were not looked at."""
+    nonfinite: int
+
+
+@dataclass(slots=True)
 class Scope:
     """One call of one module."""
 
@@ -47,13 +60,10 @@ class Scope:
     """Sequence number of the first operation after it; -1 while it runs, or if its forward raised."""
     returned: bool = False
     """False while it runs, and where its forward raised."""
-    outputs: list[tuple[Any, int]] = field(default_factory=list)
-    """The autograd nodes, with output numbers, of the floating tensors that it returned."""
-    values: SquareSum | None = None
-    """Of the returned floating tensors."""
-    nonfinite: int = 0
+    outputs: list[Output] = field(default_factory=list)
+    """The floating tensors that it returned; values are looked at in modules without children."""
     nonfinite_input: bool = False
-    """True if a floating argument already held NaN or infinity; looked at only where the output does."""
+    """True if a floating argument already held NaN or infinity; looked at only where an output does."""
 
 
 class Scopes:
@@ -80,23 +90,21 @@ class Scopes:
         for tensor in (output,) if isinstance(output, torch.Tensor) else leaves(output):
             if not (tensor.is_floating_point() or tensor.is_complex()) or is_functorch_wrapped_tensor(tensor):
                 continue  # inside vmap a tensor has neither values nor a node of its own
-            if tensor.grad_fn is not None:
-                scope.outputs.append((tensor.grad_fn, tensor.output_nr))
+            scope.outputs.append(Output(tensor.grad_fn, tensor.output_nr, None, 0))
             if scope.leaf:
-                self._measure(scope, tensor, inputs)
+                self._measure(scope, tensor.detach(), inputs)
         self.busy = False
 
-    def _measure(self, scope: Scope, tensor: torch.Tensor, inputs: Any) -> None:
-        total = square_sum(tensor.detach())
+    def _measure(self, scope: Scope, values: torch.Tensor, inputs: Any) -> None:
+        output = scope.outputs[-1]
+        total = square_sum(values)
         if total - total != 0.0:  # NaN or infinite
-            finite = tensor.detach()
-            total = square_sum(finite[finite.isfinite()])
-            scope.nonfinite += count_spoilt(tensor)
+            total = square_sum(values[values.isfinite()])
+            output.nonfinite = count_spoilt(values)
             scope.nonfinite_input |= any(
                 other.is_floating_point() and count_spoilt(other) > 0 for other in leaves(inputs)
             )
-        scope.values = scope.values or SquareSum()
-        scope.values.add(total, tensor.numel())
+        output.values = SquareSum(total, values.numel())
 
     def current(self) -> int:
         """Index of the innermost module call that is running; -1 outside all."""

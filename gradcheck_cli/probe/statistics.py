@@ -21,6 +21,9 @@ Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 TRUSTED = (1e-30, 1e30)
 """Mean squares of float32 between these come out of a float32 dot product to full precision."""
 
+CHUNK = 1 << 20
+"""Elements that are converted to float64, or scaled, at a time: a copy of a whole embedding table would be large."""
+
 
 @dataclass(slots=True)
 class SquareSum:
@@ -73,8 +76,9 @@ def _rescaled_square_sum(array: Floats) -> float | None:
     """The sum after scaling by a power of two, which is exact; None where no single scale brings it into range."""
     with np.errstate(over="ignore", invalid="ignore"):
         for power in (64, 126, -64):
-            scaled = array * np.float32(2.0**power)
-            total = float(np.dot(scaled, scaled))
+            pieces = (array[begin : begin + CHUNK] for begin in range(0, array.size, CHUNK))
+            scaled = (piece * np.float32(2.0**power) for piece in pieces)
+            total = sum(float(np.dot(piece, piece)) for piece in scaled)
             if _trusted(total, array.size):
                 return total * 2.0 ** (-2 * power)
         return 0.0 if total == 0.0 and not array.any() else None
@@ -93,11 +97,13 @@ def _careful_square_sum(tensor: torch.Tensor) -> float:
     import torch
 
     values = dense(tensor)
-    if values.numel() == 0:
-        return 0.0
     if values.is_complex():
         values = torch.view_as_real(values)
-    values = values.double()
+    return sum(_piece_square_sum(piece) for piece in torch.split(values.reshape(-1), CHUNK) if piece.numel())
+
+
+def _piece_square_sum(piece: torch.Tensor) -> float:
+    values = piece.double()
     largest = float(values.abs().max())
     if largest == 0.0 or not math.isfinite(largest):
         return largest * largest

@@ -44,7 +44,7 @@ def _underflows(cases: Sequence[Case]) -> bool:
 REMEDY = RemedyUnit(
     id="loss-scaling",
     title="Scale the loss, or use bfloat16",
-    answers={"GC105": 1, "GC206": 1, "GC205": 2},
+    answers={"GC105": 1, "GC206": 1, "GC205": 2, "GC212": 1},
     cures=frozenset({"dtype"}),
     source="Micikevicius 2018, Mixed precision training",
     fits=_fits,

@@ -107,7 +107,7 @@ REMEDY = RemedyUnit(
     id="reinitialise",
     title="Initialise the weights for their activation",
     answers={
-        **{"GC101": 2, "GC102": 1, "GC103": 4, "GC104": 2, "GC106": 1, "GC107": 1, "GC209": 3, "GC108": 3},
+        **{"GC101": 2, "GC102": 1, "GC103": 4, "GC104": 2, "GC106": 1, "GC107": 1, "GC209": 3, "GC108": 3, "GC212": 3},
         **{"GC201": 1, "GC202": 1, "GC203": 1, "GC204": 2, "GC205": 5},
         **{"GC301": 2, "GC304": 1},
     },

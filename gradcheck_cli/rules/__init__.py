@@ -16,6 +16,7 @@ from gradcheck_cli.rules.exploding.nonfinite_gradients import NonfiniteGradients
 from gradcheck_cli.rules.exploding.nonfinite_loss import NonfiniteLoss
 from gradcheck_cli.rules.exploding.nonfinite_values import NonfiniteValues
 from gradcheck_cli.rules.exploding.nonfinite_weights import NonfiniteWeights
+from gradcheck_cli.rules.exploding.overflow import Overflow
 from gradcheck_cli.rules.exploding.time_growth import TimeGrowth
 from gradcheck_cli.rules.exploding.weights_grow import WeightsGrow
 from gradcheck_cli.rules.interface import Rule
@@ -64,6 +65,7 @@ RULES: tuple[Rule, ...] = (
     Diverges(),
     LossJumps(),
     WeightsGrow(),
+    Overflow(),
     SilentUnits(),
     CutPath(),
     Unused(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,8 @@ from gradcheck_cli.sample.tables import Table
 
 MAX_LINE = 16 << 20
 """Bytes of one line."""
+MAX_COLUMNS = 50_000
+"""Each becomes a tensor of its own."""
 _DELIMITERS = ",;\t|"
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 
@@ -57,6 +60,9 @@ def _table(lines: Iterator[Line], rows: int, path: str) -> Table:
     first = next(lines, None)
     if first is None:
         raise SampleError("empty-data", "the table has no rows", hint="give at least one", file=path)
+    if len(first[1]) > MAX_COLUMNS:
+        message = f"the table has {len(first[1])} columns, over the limit of {MAX_COLUMNS}"
+        raise SampleError("unsupported-data", message, hint="write it as an array with numpy.save", file=path)
     named = not all(map(_is_number, first[1]))
     names = _names(first[1], path) if named else [str(index) for index in range(len(first[1]))]
     body = _taken(lines if named else _again(first, lines), rows)
@@ -106,8 +112,8 @@ def _taken(lines: Iterator[Line], count: int) -> list[Line]:
 
 def _names(cells: list[str], path: str) -> list[str]:
     names = [cell.strip() for cell in cells]
-    twice = next((name for name in names if names.count(name) > 1), None) if len(names) <= 10_000 else None
-    if twice is not None or len(set(names)) < len(names):
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
         raise _broken(f"line 1: two columns have the name {twice!r}", path)
     return names
 
@@ -144,7 +150,7 @@ def _column(cells: list[str], name: str, path: str) -> torch.Tensor:
     if all(cell.strip().lstrip("+-").isdecimal() for cell in cells):
         try:
             return torch.from_numpy(np.array([int(cell) for cell in cells], dtype=np.int64))
-        except OverflowError as error:
+        except (OverflowError, ValueError) as error:  # Python itself converts no number of thousands of digits
             message = f"column {name} has a whole number beyond 64 bits"
             raise SampleError("unsupported-data", message, hint="leave the column out", file=path) from error
     return torch.from_numpy(np.array([float(cell) for cell in cells], dtype=np.float64))

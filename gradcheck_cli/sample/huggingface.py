@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from gradcheck_cli.sample.leaf_inputs import IMAGE_SIZES, LENGTHS
+from gradcheck_cli.sample.leaf_inputs import IMAGE_SIZES
 from gradcheck_cli.sample.noise import Noise, Recipe
+from gradcheck_cli.sample.patterns import Constant, Marked, Switch
+from gradcheck_cli.sample.pictures import IMAGES, VIDEOS, Form, channels_of, picture_forms
+from gradcheck_cli.sample.placeholders import IMAGE_MARKERS, MAX_FEATURES, SOUND_MARKERS, Features, features_of
+from gradcheck_cli.sample.series import by_dimension, series_forms
+from gradcheck_cli.sample.settings import setting, sides, whole
 from gradcheck_cli.sample.signature import Signature
+from gradcheck_cli.sample.sounds import SPECTROGRAMS, sound_forms
+from gradcheck_cli.sample.words import lengths_of, text, tokens_of
 
-_PARTS = ("text_config", "vision_config", "audio_config", "encoder", "decoder", "backbone_config")
-_SPECIAL = ("pad", "bos", "eos", "sep", "cls", "mask", "unk", "decoder_start", "image", "video", "audio")
-_IMAGES = ("pixel_values", "images")
-_SIGNALS = (*_IMAGES, "input_features")
-_MARKERS = ("image_token_id", "image_token_index", "audio_token_id", "audio_token_index", "media_token_id")
-_FRAME_MASKS = ("input_features_mask", "feature_attention_mask")
-_MAX_FEATURES = 4096
+_SIGNALS = (*IMAGES, *VIDEOS, *SPECTROGRAMS, "input_values")
+_FORMS = 3
+"""How many forms are tried again with texts of other lengths."""
+_AFTER = 8
+"""Tokens after the placeholders."""
+_REACHED_BY = {"images": (*IMAGES, *VIDEOS), "sound": (*SPECTROGRAMS, "input_values"), "text": ("input_ids",)}
 
 
 def main_input(root: nn.Module) -> str | None:
@@ -29,90 +37,140 @@ def main_input(root: nn.Module) -> str | None:
 def declared_image(root: nn.Module) -> tuple[int, int, int] | None:
     """Return channels, height and width of the images that the config declares; None where it declares none."""
     config = getattr(root, "config", None)
-    if config is None or main_input(root) is None:
-        return None
-    shape = _image(config, 0).shape[-3:]
-    return (shape[0], shape[1], shape[2]) if shape[1] else _square(config, shape[0])
+    declared = None if config is None or main_input(root) is None else sides(config, "image_size")
+    return None if declared is None else (channels_of(config), *declared)
 
 
-def _square(config: Any, channels: int) -> tuple[int, int, int] | None:
-    side = _setting(config, "image_size")
-    return (channels, side, side) if isinstance(side, int) else None
+def left_out(root: nn.Module, signature: Signature, recipe: Recipe) -> tuple[str, ...]:
+    """Return a remark for each kind of input that the model takes and `recipe` does not hold."""
+    if getattr(root, "config", None) is None or main_input(root) is None or recipe.args:
+        return ()
+    lacking = [
+        kind
+        for kind, names in _REACHED_BY.items()
+        if any(map(signature.names, names)) and not any(name in recipe.kwargs for name in names)
+    ]
+    return tuple(
+        f"no {kind} could be made up beside the rest: layers that only {kind} reach are not measured"
+        for kind in lacking
+    )
 
 
-def recipes(root: nn.Module, signature: Signature) -> list[Recipe]:
-    """Return the calls to try, the likeliest first; none where the model has no config of that kind.
+def recipes(root: nn.Module, signature: Signature) -> Iterator[Recipe]:
+    """Yield the calls to try, the likeliest first; none where the model has no config of that kind.
 
-    Models that put features of an image between the tokens come first with as many placeholders as there may be features,
-    so that the part for images is reached; at last comes the main input alone.
+    First come all kinds of input together, so that every part of the model is reached: text with as many placeholders as
+    the model makes features of an image or a sound; at last the main input alone.
     """
-    config = getattr(root, "config", None)
-    main = main_input(root)
+    config, main = getattr(root, "config", None), main_input(root)
     if config is None or main is None:
-        return []
-    found = []
-    for size in _image_sizes(config) if any(map(signature.names, _IMAGES)) else (0,):
-        for length in _lengths(config):
-            inputs = _inputs(config, signature, length, size)
-            if length == _lengths(config)[0]:
-                found += [Recipe(kwargs=each) for each in _with_placeholders(config, inputs, size)]
-            found.append(Recipe(kwargs=inputs))
-    fewer = [Recipe(kwargs=each) for recipe in found[-1:] for each in _parts(recipe.kwargs, main)]
-    return [recipe for recipe in (*found, *fewer) if recipe.kwargs]
+        return
+    for kwargs in itertools.chain(
+        _asked(root, config, signature), _together(config, signature), _fewer(config, signature, main)
+    ):
+        if kwargs:
+            yield Recipe(kwargs=kwargs)
 
 
-def _parts(inputs: dict[str, Noise], main: str) -> list[dict[str, Noise]]:
-    """Return less than all inputs: one signal with the decoder's tokens, frames and bins swapped, the main input alone."""
-    decoder = {name: noise for name, noise in inputs.items() if name.startswith("decoder_")}
-    signals = [name for name in (main, "input_features", "input_values") if name in inputs]
-    found = [{name: inputs[name], **decoder} for name in dict.fromkeys(signals)]
-    if "input_features" in inputs:
-        turned = replace(inputs["input_features"], shape=inputs["input_features"].shape[::-1])
-        found += [{**each, "input_features": turned} for each in found if "input_features" in each]
-    return [*found, *([{main: inputs[main]}] if main in inputs else [])]
+# --------------------------------------------------------------------------------- text with features between its tokens
 
 
-def _inputs(config: Any, signature: Signature, length: int, size: int) -> dict[str, Noise]:
-    inputs: dict[str, Noise] = {}
-    tokens = _tokens(config, length)
-    if tokens is not None:
-        inputs |= _text(config, signature, tokens, length)
-    for name in _IMAGES:
-        if signature.names(name):
-            inputs[name] = _image(config, size)
-    if signature.names("input_values"):
-        inputs["input_values"] = _waveform(config)
-    if signature.names("input_features"):
-        inputs["input_features"] = _spectrogram(config)
-        frames = max(inputs["input_features"].shape)
-        inputs |= {name: Noise((frames,), fill=1) for name in _FRAME_MASKS if signature.names(name)}
-    return inputs | _needed(config, signature, inputs, length)
+def _asked(root: nn.Module, config: Any, signature: Signature) -> Iterator[Form]:
+    found = features_of(root, config, signature) if signature.names("input_ids") else []
+    for chosen in [found] if len(found) < 2 else [found, *([each] for each in found)]:
+        if chosen:
+            yield from _with_features(config, signature, chosen)
+    yield from _with_mask(config, signature)
 
 
-def _text(config: Any, signature: Signature, tokens: Noise, length: int) -> dict[str, Noise]:
-    inputs = {}
-    if signature.names("input_ids"):
-        inputs["input_ids"] = tokens
-        if signature.names("attention_mask"):
-            inputs["attention_mask"] = Noise((length,), fill=1)
-    if signature.names("decoder_input_ids") and _setting(config, "is_encoder_decoder"):
-        inputs["decoder_input_ids"] = tokens
-    if signature.names("bbox"):
-        # The box of a word: an empty one in the corner is valid everywhere. BROS takes the eight numbers of four corners.
-        corners = _setting(config, "dim_bbox")
-        inputs["bbox"] = Noise((length, int(corners)), fill=0.0) if corners else Noise((length, 4), fill=0)
-    return inputs
+def _with_mask(config: Any, signature: Signature) -> Iterator[Form]:
+    """Yield text with a mask that says where the features of an image replace its tokens."""
+    count = whole(config, "latent_query_num")
+    tokens = tokens_of(config, count + _AFTER) if count else None
+    if count and tokens is not None and signature.names("image_embeds_position_mask"):
+        mask = Constant((count + _AFTER,), values=(1,) * count + (0,) * _AFTER)
+        for form in picture_forms(config, signature)[:1]:
+            yield {**text(config, signature, tokens, count + _AFTER), **form, "image_embeds_position_mask": mask}
 
 
-def _needed(config: Any, signature: Signature, inputs: dict[str, Noise], length: int) -> dict[str, Noise]:
+def _with_features(config: Any, signature: Signature, chosen: list[Features]) -> Iterator[Form]:
+    length = sum(each.count for each in chosen) + _AFTER
+    tokens = tokens_of(config, length)
+    if tokens is None:
+        return
+    marked = Marked(
+        tokens.shape, high=tokens.high, avoid=tokens.avoid, runs=tuple((each.token, each.count) for each in chosen)
+    )
+    kinds = (*(kind for each in chosen for kind in (each.token_type,) * each.count), *(0,) * _AFTER)
+    names = [name for name in ("mm_token_type_ids", "token_type_ids") if signature.names(name)]
+    inputs = text(config, signature, marked, length)
+    for each in chosen:
+        inputs |= each.form
+    yield {**inputs, **{name: Constant((length,), values=kinds) for name in names}}
+    if names:
+        yield inputs
+
+
+# ------------------------------------------------------------------------------------------------- side by side, or alone
+
+
+def _together(config: Any, signature: Signature) -> Iterator[Form]:
+    """Yield text beside each form of the other kinds, in one length after the other."""
+    lengths = lengths_of(config)
+    for number, length in enumerate(lengths):
+        words = text(config, signature, tokens_of(config, length), length)
+        for form in _forms(config, signature)[: None if number == 0 else _FORMS]:
+            inputs = {**words, **form}
+            inputs |= _needed(config, signature, inputs, length)
+            if number == 0:
+                yield from _guessed(config, inputs)
+            yield inputs
+            if number == 0 and signature.names("use_cache"):
+                # The cache is for generation; some cannot make one where all their layers are recurrent.
+                yield {**inputs, "use_cache": Switch(on=False)}
+
+
+def _forms(config: Any, signature: Signature) -> list[Form]:
+    """Return the ways to give what is no text: the first of each kind together, then the others of each kind in turn."""
+    kinds = [picture_forms(config, signature), sound_forms(config, signature), series_forms(config, signature)]
+    kinds.append([found] if (found := by_dimension(config, signature)) else [])
+    kinds = [kind for kind in kinds if kind]
+    together: Form = {name: noise for kind in kinds for name, noise in kind[0].items()}
+    others = [{**together, **form} for kind in kinds for form in kind[1:]]
+    return [together, *others]
+
+
+def _fewer(config: Any, signature: Signature, main: str) -> Iterator[Form]:
+    """Yield less than all inputs: one signal with the decoder's tokens, the main input alone."""
+    length = lengths_of(config)[0]
+    words = text(config, signature, tokens_of(config, length), length)
+    decoder = {name: noise for name, noise in words.items() if name.startswith("decoder_")}
+    forms = _forms(config, signature)
+    for name in dict.fromkeys(name for name in (main, *_SIGNALS) if any(name in form for form in forms)):
+        for form in forms:
+            if name in form:
+                yield {name: form[name], **decoder}
+    yield words
+    for name in (main, "input_ids"):
+        given = {**words, **forms[0]}.get(name)
+        yield {name: given} if given is not None else {}
+        if given is not None and signature.names("use_cache"):
+            yield {name: given, "use_cache": Switch(on=False)}
+
+
+def _needed(config: Any, signature: Signature, inputs: Form, length: int) -> Form:
     """Return what forward cannot do without and what none of the usual names says: masks, features of the other side."""
-    found: dict[str, Noise] = {}
-    for name in signature.needed:
-        wide = _setting(config, "encoder_hidden_size") if "encoder" in name else _setting(config, "hidden_size")
+    found: Form = {}
+    named = signature.needed
+    if any(name.endswith("embeds") for name in named):
+        # Queries that look at the features of another part, which the signature then calls optional.
+        named = (*named, *(name for name in signature.positional if name == "encoder_hidden_states"))
+    for name in named:
+        wide = setting(config, "encoder_hidden_size") if "encoder" in name else setting(config, "hidden_size")
         if name in inputs:
             continue
-        if name.endswith("input_ids") and _tokens(config, length) is not None:
-            found[name] = _tokens(config, length) or Noise()
+        if name.endswith("input_ids"):
+            found |= {name: tokens} if (tokens := tokens_of(config, length)) is not None else {}
         elif "mask" in name:
             found[name] = Noise((length,), fill=1)
         elif name.endswith(("embeds", "hidden_states")) and isinstance(wide, int):
@@ -120,97 +178,33 @@ def _needed(config: Any, signature: Signature, inputs: dict[str, Noise], length:
     return found
 
 
-def _with_placeholders(config: Any, inputs: dict[str, Noise], size: int) -> list[dict[str, Noise]]:
+# ------------------------------------------------------------ how many placeholders, where the model cannot be asked
+
+
+def _guessed(config: Any, inputs: Form) -> list[Form]:
     """Return the inputs with 1, 4, … placeholders in front of the text, for the numbers of features that are usual."""
-    marker = next((value for name in _MARKERS if isinstance(value := _setting(config, name), int)), None)
-    tokens, vocabulary = inputs.get("input_ids"), _setting(config, "vocab_size")
+    marker = next(
+        (value for name in (*IMAGE_MARKERS, *SOUND_MARKERS) if isinstance(value := setting(config, name), int)), None
+    )
+    tokens, vocabulary = inputs.get("input_ids"), setting(config, "vocab_size")
     if marker is None or tokens is None or not 0 <= marker < vocabulary or not set(_SIGNALS) & set(inputs):
         return []
+    sound = next((inputs[name] for name in SPECTROGRAMS if name in inputs), None)
+    counts = [max(sound.shape) // step for step in (4, 2, 8, 1)] if sound else _feature_counts(config, inputs)
     found = []
-    for count in _sound_counts(inputs) if "input_features" in inputs else _feature_counts(config, size):
-        length = count + 8
+    for count in counts:
+        length = count + _AFTER
         longer = replace(tokens, shape=(length,), lead=(marker, count))
         mask = {"attention_mask": Noise((length,), fill=1)} if "attention_mask" in inputs else {}
         found.append({**inputs, "input_ids": longer, **mask})
-    # Some take several images for each text, here one.
-    stacked = [
-        {name: replace(noise, shape=(1, *noise.shape)) if name in _IMAGES else noise for name, noise in each.items()}
-        for each in found
-        if set(_IMAGES) & set(each)
-    ]
-    return found + stacked
+    return found
 
 
-def _sound_counts(inputs: dict[str, Noise]) -> list[int]:
-    """Return how many features sound may become: its frames, one in two, in four, in eight."""
-    frames = max(inputs["input_features"].shape)
-    return [frames // step for step in (4, 2, 8, 1)]
-
-
-def _feature_counts(config: Any, size: int) -> list[int]:
+def _feature_counts(config: Any, inputs: Form) -> list[int]:
     """Return how many features an image may become: its patches, with a token for all, or merged by 2 × 2 or 4 × 4."""
-    side, patch = _setting(config, "image_size"), _setting(config, "patch_size")
-    side = side if isinstance(side, int) else size
-    patches = (side // patch) ** 2 if isinstance(patch, int) and patch else 0
-    declared = [_setting(config, name) for name in ("image_seq_length", "mm_tokens_per_image", "num_query_tokens")]
+    picture = next((inputs[name] for name in (*IMAGES, *VIDEOS) if name in inputs), None)
+    side, patch = picture.shape[-1] if picture and picture.shape else IMAGE_SIZES[0], whole(config, "patch_size")
+    patches = (side // patch) ** 2 if patch else 0
+    declared = [setting(config, name) for name in ("image_seq_length", "mm_tokens_per_image", "num_query_tokens")]
     counts = [*declared, patches, patches + 1, patches // 4, patches // 16, patches * 5 // 4]
-    return [count for count in dict.fromkeys(counts) if isinstance(count, int) and 0 < count <= _MAX_FEATURES]
-
-
-def _tokens(config: Any, length: int) -> Noise | None:
-    vocabulary = _setting(config, "vocab_size")
-    if not isinstance(vocabulary, int) or vocabulary < 1:
-        return None
-    names = (*(f"{name}_token_id" for name in _SPECIAL), *_MARKERS)
-    avoid = frozenset(token for name in names for token in _integers(_setting(config, name)))
-    ends = _integers(_setting(config, "eos_token_id")) if _setting(config, "is_encoder_decoder") else []
-    return Noise(
-        (length,), high=vocabulary, avoid=avoid, last=next((end for end in ends if 0 <= end < vocabulary), None)
-    )
-
-
-def _integers(value: Any) -> list[int]:
-    """Return a setting that is one token, or several, as a list."""
-    return [token for token in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(token, int)]
-
-
-def _image(config: Any, size: int) -> Noise:
-    channels = _setting(config, "num_channels") or 3
-    frames = _setting(config, "num_frames")
-    leading = (int(frames),) if isinstance(frames, int) else ()
-    declared = _setting(config, "image_size")
-    sides = tuple(declared) if isinstance(declared, (tuple, list)) else (size, size)
-    return Noise((*leading, int(channels), *map(int, sides)))
-
-
-def _image_sizes(config: Any) -> tuple[int, ...]:
-    declared = _setting(config, "image_size")
-    return (declared,) if isinstance(declared, int) else IMAGE_SIZES
-
-
-def _waveform(config: Any) -> Noise:
-    """Sound, or, for the spectrogram transformers that call theirs the same, frames and bins."""
-    frames, bins = _setting(config, "max_length"), _setting(config, "num_mel_bins")
-    return Noise((frames, bins)) if isinstance(frames, int) and isinstance(bins, int) else Noise((4000,))
-
-
-def _spectrogram(config: Any) -> Noise:
-    bins = _setting(config, "num_mel_bins") or _setting(config, "feature_size") or 80
-    positions = _setting(config, "max_source_positions")
-    # Whisper takes exactly twice its positions, bins first; speech encoders take any length, bins last.
-    return Noise((int(bins), 2 * positions)) if isinstance(positions, int) else Noise((64, int(bins)))
-
-
-def _lengths(config: Any) -> tuple[int, ...]:
-    limits = (_setting(config, name) for name in ("max_position_embeddings", "n_positions", "max_target_positions"))
-    limit = min((value for value in limits if isinstance(value, int) and value > 0), default=LENGTHS[0])
-    return tuple(dict.fromkeys(min(length, limit) for length in LENGTHS))
-
-
-def _setting(config: Any, name: str) -> Any:
-    """Return a setting of the config, or of the part of it that has one."""
-    for part in (config, *(getattr(config, part, None) for part in _PARTS)):
-        value = getattr(part, name, None)
-        if value is not None:
-            return value
-    return None
+    return [count for count in dict.fromkeys(counts) if isinstance(count, int) and 0 < count <= MAX_FEATURES]

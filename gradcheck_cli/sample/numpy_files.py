@@ -22,6 +22,7 @@ from gradcheck_cli.sample.stored import StoredArray, stored
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _REWRITE = "write the file again with numpy.save or numpy.savez"
+_MAX_HEADER = 1 << 16
 _CHUNK = 1 << 24
 """Bytes read at a time, so that a member that ends early costs no more than it has."""
 
@@ -145,6 +146,11 @@ def _exactly(stream: IO[bytes], count: int, what: str, path: str) -> bytearray:
 def _header(stream: IO[bytes], what: str, path: str) -> _Array:
     try:
         version = npy.read_magic(stream)
+        begin = stream.tell()
+        length = int.from_bytes(stream.read(2 if version == (1, 0) else 4), "little")
+        if length > _MAX_HEADER:  # numpy would make room for all of it first
+            raise ValueError(length)
+        stream.seek(begin)
         shape, fortran, dtype = _HEADERS[version](stream)
     except Exception as error:  # the header is parsed as a Python literal: garbage provokes every kind
         raise _broken(f"{what} has a broken header", path) from error

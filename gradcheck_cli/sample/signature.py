@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -61,6 +62,25 @@ def signature_of(module: torch.nn.Module) -> Signature:
     return _inspected(inner) or Signature((), (), (), (), True, True)
 
 
+def signature_of_call(function: Callable[..., object]) -> Signature | None:
+    """Return the signature of any callable; None where it cannot be told."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    kind = inspect.Parameter
+    positional = [p for p in parameters if p.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)]
+    keywords = [p for p in parameters if p.kind is kind.KEYWORD_ONLY]
+    return Signature(
+        required=tuple(p.name for p in positional if p.default is kind.empty),
+        optional=tuple(p.name for p in positional if p.default is not kind.empty),
+        keywords=tuple(p.name for p in keywords),
+        needed_keywords=tuple(p.name for p in keywords if p.default is kind.empty),
+        any_positional=any(p.kind is kind.VAR_POSITIONAL for p in parameters),
+        any_keyword=any(p.kind is kind.VAR_KEYWORD for p in parameters),
+    )
+
+
 def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:
     for attribute in ("_orig_mod", "module"):
         inner = module.__dict__.get("_modules", {}).get(attribute)
@@ -75,18 +95,4 @@ def _takes_anything(module: torch.nn.Module) -> bool:
 
 
 def _inspected(module: torch.nn.Module) -> Signature | None:
-    try:
-        parameters = inspect.signature(module.forward).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    kind = inspect.Parameter
-    positional = [p for p in parameters if p.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)]
-    keywords = [p for p in parameters if p.kind is kind.KEYWORD_ONLY]
-    return Signature(
-        required=tuple(p.name for p in positional if p.default is kind.empty),
-        optional=tuple(p.name for p in positional if p.default is not kind.empty),
-        keywords=tuple(p.name for p in keywords),
-        needed_keywords=tuple(p.name for p in keywords if p.default is kind.empty),
-        any_positional=any(p.kind is kind.VAR_POSITIONAL for p in parameters),
-        any_keyword=any(p.kind is kind.VAR_KEYWORD for p in parameters),
-    )
+    return signature_of_call(module.forward)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from gradcheck_cli.errors import GradcheckError, NotCompleted, SampleError
 from gradcheck_cli.records import Batch, Subject
 from gradcheck_cli.sample import huggingface
-from gradcheck_cli.sample.blame import explain, first_line, is_models_own
+from gradcheck_cli.sample.blame import explain
 from gradcheck_cli.sample.examples import example_batches
 from gradcheck_cli.sample.fitting import Drawn, placed_batch, try_batch
+from gradcheck_cli.sample.guesses import guesses
 from gradcheck_cli.sample.input_shapes import InputShape
 from gradcheck_cli.sample.input_shapes import recipes as given_recipes
-from gradcheck_cli.sample.leaf_inputs import inputs_of, surroundings_of, telling_layers
-from gradcheck_cli.sample.named_inputs import inputs_named
-from gradcheck_cli.sample.noise import Noise, Recipe
+from gradcheck_cli.sample.noise import Recipe
+from gradcheck_cli.sample.points import large_enough
+from gradcheck_cli.sample.searching import Trials, search
 from gradcheck_cli.sample.signature import Signature, signature_of
+from gradcheck_cli.sample.trial import attempt
 
-MAX_TRIALS = 400
-MAX_SECONDS = 30.0
 _TRIED = 2
 """Samples in a trial."""
 SOURCE = "synthetic"
@@ -41,22 +40,27 @@ def make_up(
         NotCompleted: ``forward-failed`` where the model fails whatever it is given.
     """
     generator = torch.Generator().manual_seed(seed)
+    remarks: tuple[str, ...]
     if input_shapes:
         recipe = _first_of_given(subject, seed, input_shapes)
         pieces = [_batch(recipe, batch_size, generator) for _ in range(batches)]
-        remark = f"made-up input, in the shape given: {recipe}"
+        remarks = (f"made-up input, in the shape given: {recipe}",)
     elif subject.example_inputs is not None:
         pieces, remark = example_batches(subject, batch_size, batches, generator)
+        remarks = (remark,)
     else:
-        recipe = _first_taken(subject, seed)
+        recipe = _found(subject, seed)
         needs_input = bool(recipe.args or recipe.kwargs)
         pieces = [_batch(recipe, batch_size, generator) for _ in range(batches if needs_input else 1)]
-        remark = f"made-up input: {recipe}"
+        remarks = (
+            f"made-up input: {recipe}",
+            *huggingface.left_out(subject.module, signature_of(subject.module), recipe),
+        )
     try:
         trial = try_batch(subject, pieces[0])
     except Exception as error:  # whatever the model raises
         raise explain(error, subject, placed_batch(subject, pieces[0])) from error
-    return Drawn(pieces, trial, SOURCE, (remark,))
+    return Drawn(pieces, trial, SOURCE, remarks)
 
 
 def _batch(recipe: Recipe, size: int, generator: torch.Generator) -> Batch:
@@ -79,77 +83,27 @@ def _first_of_given(subject: Subject, seed: int, given: Sequence[InputShape]) ->
     raise first
 
 
-def _first_taken(subject: Subject, seed: int) -> Recipe:
+def _found(subject: Subject, seed: int) -> Recipe:
     signature = signature_of(subject.module)
-    failures: list[tuple[Exception, Batch]] = []
-    deadline = time.monotonic() + MAX_SECONDS
-    for recipe in itertools.islice(_recipes(subject.module, signature), MAX_TRIALS):
-        batch = _batch(recipe, _TRIED, torch.Generator().manual_seed(seed))
-        try:
-            try_batch(subject, batch)
-        except Exception as error:  # whatever the model raises
-            failures.append((error, batch))
-        else:
-            return recipe
-        if time.monotonic() > deadline:
-            break
-    raise _nothing_found(subject, signature, failures)
+    trials = Trials(
+        lambda recipe, size: placed_batch(subject, _batch(recipe, size, torch.Generator().manual_seed(seed))),
+        lambda batch: attempt(subject.module, batch, fixed=subject.mode_fixed),
+    )
+    known = huggingface.recipes(subject.module, signature)
+    recipe = search(subject.module, itertools.chain(known, guesses(subject.module, signature)), trials)
+    if recipe is None:
+        raise _nothing_found(subject, signature, trials)
+    return large_enough(subject.module, recipe, trials)
 
 
-def _nothing_found(
-    subject: Subject, signature: Signature, failures: list[tuple[Exception, Batch]]
-) -> SampleError | NotCompleted:
-    for error, batch in failures:
-        if is_models_own(error, batch):
-            found = explain(error, subject, placed_batch(subject, batch))
-            assert isinstance(found, NotCompleted)
-            return found
-    first = f"; the first try ended with: {first_line(failures[0][0])}" if failures else ""
-    message = f"no input could be made up for {signature} in {len(failures)} tries{first}"
+def _nothing_found(subject: Subject, signature: Signature, trials: Trials) -> SampleError | NotCompleted:
+    if trials.models_own is not None:
+        error, batch = trials.models_own
+        found = explain(error, subject, placed_batch(subject, batch))
+        assert isinstance(found, NotCompleted)
+        return found
+    nearest = "" if trials.nearest is None else "; the nearest, {}, ended with: {}".format(*trials.nearest)
+    message = f"no input could be made up for {signature} in {trials.count} tries{nearest}"
     needed = ", ".join(signature.needed or signature.positional[:1]) or "the inputs"
-    hint = f"give --data with {needed}, or --input-shape"
+    hint = f"give --data with {needed}, or --input-shape for each"
     return SampleError("no-input-found", message, hint=hint, file=subject.path)
-
-
-# ------------------------------------------------------------------------------------------------------- what is tried
-
-
-def _recipes(root: torch.nn.Module, signature: Signature) -> Iterator[Recipe]:
-    seen: set[str] = set()
-    for recipe in itertools.chain(huggingface.recipes(root, signature), _generic(root, signature)):
-        if str(recipe) not in seen:
-            seen.add(str(recipe))
-            yield recipe
-
-
-def _generic(root: torch.nn.Module, signature: Signature) -> Iterator[Recipe]:
-    names = signature.required or signature.positional[:1] or (("input",) if signature.any_positional else ())
-    columns = [_candidates(root, name, position, len(names)) for position, name in enumerate(names)]
-    keywords = {name: _candidates(root, name, 0, 2)[0] for name in signature.needed_keywords}
-    for choice in _likeliest_first(columns):
-        yield Recipe(choice, keywords)
-
-
-def _candidates(root: torch.nn.Module, name: str, position: int, count: int) -> list[Noise]:
-    """Return what the input `name`, at `position` of `count`, could be: by its name, then by the layers in turn."""
-    around = surroundings_of(root)
-    layers = telling_layers(root)
-    named = inputs_named(name, root, around) if count > 1 else []
-    at = position % len(layers) if layers and count > 1 else 0
-    found = [noise for layer in layers[at:] + layers[:at] for noise in inputs_of(layer, around, position)]
-    return list(dict.fromkeys(named + found)) or [Noise((16,)), Noise((3, 32, 32)), Noise((16, 16))]
-
-
-def _likeliest_first(columns: list[list[Noise]]) -> Iterator[tuple[Noise, ...]]:
-    """Yield one candidate for each input: first choices, then one kind for all, then by the sum of ranks."""
-    if len(columns) == 1:
-        yield from ((noise,) for noise in columns[0])
-        return
-    yield tuple(column[0] for column in columns)
-    for noise in columns[0] if columns else ():
-        if all(noise in column for column in columns):
-            yield (noise,) * len(columns)
-    short = [column[:12] for column in columns[:4]] + [column[:1] for column in columns[4:]]
-    ranks = itertools.product(*(range(len(column)) for column in short))
-    for rank in sorted(ranks, key=lambda rank: (sum(rank), rank)):
-        yield tuple(column[index] for column, index in zip(short, rank, strict=True))

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -72,7 +73,7 @@ def _measure(order: wire.Order, channel: _Channel) -> Diagnosis:
     if runs_code:
         # Last, so that a file of the working directory takes the place of no module of torch's.
         sys.path.insert(0, str(Path.cwd()))
-    if Path(order.request.model).is_dir():
+    if _is(Path.is_dir, order.request.model):
         # A directory is all that there is to its model; transformers reads these when it is imported.
         os.environ.update(dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), "1"))
     from gradcheck_cli import pipeline
@@ -94,7 +95,14 @@ def _inspect(order: wire.Order) -> wire.Inspected:
 def _runs_user_code(request: Request) -> bool:
     """Whether the user named Python code of their own, or trusts the code in the file."""
     named = (request.model, request.data, request.target, request.loss, request.arch)
-    return request.trust or any(":" in name and not Path(name).exists() for name in named if name)
+    return request.trust or any(":" in name and not _is(Path.exists, name) for name in named if name)
+
+
+def _is(kind: Callable[[Path], bool], name: str) -> bool:
+    try:
+        return kind(Path(name))
+    except (OSError, ValueError):  # longer than a name may be, or with a NUL byte
+        return False
 
 
 def _on_accelerator(device: str | None, *, cuda: bool) -> bool:

@@ -17,7 +17,7 @@ from gradcheck_cli.remedies.registry import REMEDIES
 
 ILL_CODES = {
     *(f"GC1{i:02}" for i in range(1, 11)),
-    *(f"GC2{i:02}" for i in range(1, 12)),
+    *(f"GC2{i:02}" for i in range(1, 13)),
     *(f"GC3{i:02}" for i in range(1, 6)),
 }
 IDS = {

@@ -19,6 +19,8 @@ from gradcheck_cli.loaders.weights.torch_save import open_torch_file
 
 MAX_INDEX = 32 << 20
 MAX_SHARDS = 2000
+MAX_NAME = 255
+"""Bytes of a file's name, in every file system in use."""
 _COMPLETE = "download or save the whole checkpoint again"
 
 
@@ -94,7 +96,8 @@ def inside(folder: Path, name: str) -> str:
         ModelError: `unsafe-path` for a name with a folder in it, or a link that leads elsewhere.
     """
     path = folder / name
-    if not name or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
+    too_long = len(name.encode("utf-8", "surrogatepass")) > MAX_NAME
+    if not name or too_long or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
         message = f"the file {printable(name)} is not beside the index"
         raise refuse(Slug.UNSAFE_PATH, str(folder), message, "put the weights into the same folder")
     if path.is_symlink():

@@ -15,7 +15,8 @@ from gradcheck_cli.rules.wording import listing
 class ZeroGradient:
     """The layer is on a path to the output, and yet the gradient of its weight matrix is exactly zero.
 
-    What it measures. ∂(v·out)/∂W for several independent random questions v; a zero counts only if all of them give it. Zeros
+    What it measures. ∂(v·out)/∂W for several independent random questions v; a zero counts only if all of them give it. A
+    tiny gradient that falls with the precision, in float64, is a zero that rounding blurs. Zeros
     behind a gate that opens by itself (zero-initialised branch or head, LoRA's B, LayerScale), rows that no token touched, and
     zeros that are float32 underflow are told apart.
 
@@ -82,7 +83,7 @@ def _silent(view: View, layer: LayerReading) -> bool:
             and not any(_opens(w) for w in layer.parameters)
         )
     weights = [w for w in layer.weights if w.reached and w.signal is not None]
-    return bool(weights) and not any(w.signal or _opens(w) for w in weights)
+    return bool(weights) and not any((w.signal and not w.structural) or _opens(w) for w in weights)
 
 
 def _over_one_position(view: View, layer: LayerReading) -> bool:

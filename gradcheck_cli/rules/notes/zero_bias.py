@@ -29,7 +29,9 @@ class ZeroBias:
         for layer in view.parametric:
             vectors = [p for p in layer.parameters if p.trainable and not p.matrix and p.signal is not None]
             quiet = [
-                p.name for p in vectors if layer.weights and (p.signal or 0.0) < 1e-5 * (layer.transmission or 0.0)
+                p.name
+                for p in vectors
+                if layer.weights and (p.structural or (p.signal or 0.0) < 1e-5 * (layer.transmission or 0.0))
             ]
             if quiet:
                 yield Hit(

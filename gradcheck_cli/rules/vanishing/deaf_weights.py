@@ -54,6 +54,6 @@ class DeafWeights:
 
 def _influence(layer: LayerReading) -> float | None:
     """The largest U·‖W‖ of its matrices; None where a zero, a gate or a missing reading says more."""
-    found = [w.signal * w.norm for w in layer.weights if w.reached and w.signal and w.norm]
+    found = [w.signal * w.norm for w in layer.weights if w.reached and w.signal and w.norm and not w.structural]
     opens = any(w.opened_signal for w in layer.weights if not w.signal or not w.norm)
     return max(found) if found and not opens else None

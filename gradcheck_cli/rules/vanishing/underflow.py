@@ -15,6 +15,7 @@ class Underflow:
     """Gradients underflow the dtype that they are stored in: they vanish only because of it.
 
     What it measures. For a float16 model, the root mean square of the elements of ∂L/∂W against float16's smallest number, 6e-8.
+    With `--precision`, the share of the elements of ∂L/∂W, and of ∂L/∂y on the way there, that this precision would store as 0.
 
     Why it matters. Such elements are stored as 0 and the weights never move, although the mathematics is healthy.
 
@@ -28,7 +29,8 @@ class Underflow:
     verdict: ClassVar[Verdict] = Verdict.VANISHING
 
     def check(self, view: View) -> Iterator[Hit]:
-        """Hit float16 layers whose loss gradients are too small to be stored."""
+        """Hit layers whose loss gradients are too small to be stored."""
+        yield from _asked(view)
         if view.readings.dtype != "float16":
             return
         for layer in view.parametric:
@@ -49,3 +51,23 @@ class Underflow:
                     evidence={"rms": gradient / weight.size**0.5, "dtype": "float16", "cause": "dtype"},
                 )
                 break
+
+
+def _asked(view: View) -> Iterator[Hit]:
+    """Those that another precision would lose; the one nearest the output is where it starts."""
+    ill = [
+        layer
+        for layer in view.parametric
+        if layer.weights and layer.precision is not None and layer.precision.lost >= view.thresholds.lost_share
+    ]
+    for layer in ill:
+        assert layer.precision is not None
+        start = ill[-1].name
+        yield Hit(
+            layer=layer.name,
+            culprit=layer.name == start,
+            because_of=() if layer.name == start else (start,),
+            confidence=0.9,
+            message=f"in {view.readings.precision}, {layer.precision.lost:.0%} of its gradient's elements would be stored as 0",
+            evidence={"lost": layer.precision.lost, "dtype": view.readings.precision or "", "cause": "dtype"},
+        )
