@@ -90,6 +90,9 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     converged: float = 1e-3
     """‖∂L/∂W‖/‖W‖ below which the loss asks for nothing any more, while the loss-free signal is healthy."""
 
+    born_dead: float = 0.5
+    """Share of an architecture's initialisations from which being born dead is its rule; the lower end of the interval counts."""
+
     divergence: float = 10.0
     """Loss after a rehearsal over the loss before it, from which training diverges."""
 

@@ -13,6 +13,7 @@ from gradcheck_cli.errors import UsageError
 from gradcheck_cli.records import (
     Diagnosis,
     Finding,
+    InitialisationFacts,
     LayerCourse,
     ModelFacts,
     RehearsalFacts,
@@ -50,6 +51,7 @@ def diagnose(
     lr: float | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    reinit: int = 0,
     precision: Literal["fp16", "bf16", "fp32"] | None = None,
     seed: int = 0,
     select: Sequence[str] = (),
@@ -65,6 +67,7 @@ def diagnose(
     """
     from gradcheck_cli.judge import check_selection, judge
     from gradcheck_cli.probe import look, settle_zeros, what_if
+    from gradcheck_cli.redraw import redraw
     from gradcheck_cli.rehearsal import rehearse as rehearsed
     from gradcheck_cli.remedies import advise, with_remedies
     from gradcheck_cli.sample import draw
@@ -95,6 +98,8 @@ def diagnose(
     if precision is not None:
         tell(f"asking what {precision} would lose", 0, 0)
         readings = what_if(subject, sample, readings, precision=precision, seed=seed)
+    if reinit:
+        readings = redraw(subject, sample, readings, draws=reinit, seed=seed, progress=tell)
     readings = rehearsed(subject, sample, readings, steps=rehearse, seed=seed, progress=tell)
     judgement = judge(readings, select=tuple(select), ignore=tuple(ignore))
     remedies = advise(judgement.findings, judgement.layers)
@@ -155,6 +160,7 @@ def _diagnosis(
         findings=findings,
         remedies=remedies,
         not_measured=judgement.not_measured,
+        initialisation=_initialisation_facts(readings),
         rehearsal=_rehearsal_facts(readings),
     )
 
@@ -177,6 +183,15 @@ def _sample_facts(sample: Sample, readings: Readings) -> SampleFacts:
         loss_value=readings.loss,
         mode=readings.mode,
         remarks=sample.remarks,
+    )
+
+
+def _initialisation_facts(readings: Readings) -> InitialisationFacts | None:
+    drawn = readings.redraws
+    if drawn is None:
+        return None
+    return InitialisationFacts(
+        draws=drawn.draws, verdicts=drawn.verdicts, born_dead=(drawn.dead_least, drawn.dead_most)
     )
 
 

@@ -211,6 +211,24 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     """The readings after the last step; None where the model could not be measured any more."""
 
 
+class Redraws(msgspec.Struct, frozen=True, kw_only=True):
+    """Other initialisations of the same architecture, and how they were judged."""
+
+    draws: int
+    verdicts: dict[str, int]
+    """Verdict → how many draws had it."""
+    dead_least: float
+    dead_most: float
+    """The 95 % interval of the share that is born dead, 0 … 1."""
+    layer: str | None
+    """The first culprit of most of the dead ones."""
+
+    @property
+    def dead(self) -> int:
+        """How many are born dead."""
+        return self.verdicts.get("dead", 0)
+
+
 class Readings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was measured of one model on one sample."""
 
@@ -246,5 +264,7 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     """All parameters came frozen and were measured as if they were not."""
     not_measured: tuple[tuple[str, str], ...] = ()
     """(what, why)."""
+    redraws: Redraws | None = None
+    """None where no other initialisations were drawn."""
     rehearsal: Rehearsal | None = None
     """None where none was asked for, or none was possible."""

@@ -80,6 +80,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Learning rate; None: not given, so that readings that need one are not judged by it."""
     dtype: str | None = None
     device: str | None = None
+    reinit: int = 0
+    """How many other initialisations of the architecture are drawn and judged."""
     precision: Literal["fp16", "bf16", "fp32"] | None = None
     """What would that precision lose; None: not asked."""
     seed: int = 0
@@ -279,6 +281,16 @@ class RehearsalFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Layer → its course."""
 
 
+class InitialisationFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Other initialisations of the same architecture, and how they were judged on the same sample."""
+
+    draws: int
+    verdicts: dict[str, int]
+    """Verdict → how many draws had it."""
+    born_dead: tuple[float, float]
+    """The 95 % interval of the share that is born dead, 0 … 1."""
+
+
 class NotMeasured(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was not measured, and why; never reads as healthy."""
 
@@ -301,6 +313,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     remedies: tuple[Remedy, ...]
     not_measured: tuple[NotMeasured, ...]
+    initialisation: InitialisationFacts | None = None
+    """None where no other initialisations were asked for."""
     rehearsal: RehearsalFacts | None = None
     """None where none was asked for, or none was possible: then `not_measured` says why."""
 

@@ -31,6 +31,7 @@ LEVELS = (
     ("rehearsal",),
     ("rules",),
     ("judge",),
+    ("redraw",),
     ("remedies",),
     ("render",),
     ("store",),

@@ -62,6 +62,7 @@ def _request(model: str, options: Options) -> Request:
         lr=options.lr,
         dtype=options.dtype.value if options.dtype else None,
         device=None if options.device == "auto" else options.device,
+        reinit=options.reinit,
         precision=options.precision.value if options.precision else None,
         seed=options.seed,
         select=tuple(options.select),

@@ -164,6 +164,10 @@ class Options:
         str | None,
         _option("--device", metavar="NAME", help="What to measure on: cpu, cuda, cuda:1, mps. [default: auto]"),
     ] = None
+    reinit: Annotated[
+        int,
+        _option("--reinit", metavar="N", min=0, max=10_000, help="Draw N other initialisations and count their verdicts."),
+    ] = 0
     precision: Annotated[
         Precision | None, _option("--precision", help="Ask what training in this precision would lose.")
     ] = None

@@ -41,7 +41,7 @@ def _stacked(cases: Sequence[Case]) -> list[LayerReport]:
 REMEDY = RemedyUnit(
     id="fewer-layers",
     title="Use fewer layers",
-    answers={"GC101": 6, "GC201": 6},
+    answers={"GC101": 6, "GC201": 6, "GC306": 3},
     source="neerc wiki, exploding and vanishing gradients; Hanin 2018 (finite width)",
     fits=_fits,
     why=(

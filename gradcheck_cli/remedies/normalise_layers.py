@@ -56,7 +56,17 @@ def _bare(case: Case) -> list[LayerReport]:
 REMEDY = RemedyUnit(
     id="normalise-layers",
     title="Normalise between the layers",
-    answers={"GC101": 3, "GC102": 3, "GC103": 5, "GC201": 3, "GC202": 3, "GC205": 3, "GC301": 3, "GC108": 1, "GC212": 2},
+    answers={
+        "GC101": 3,
+        "GC102": 3,
+        "GC103": 5,
+        "GC201": 3,
+        "GC202": 3,
+        "GC205": 3,
+        "GC301": 3,
+        "GC108": 1,
+        "GC212": 2,
+    },
     source="Ioffe, Szegedy 2015 (batch norm); Ba 2016 (layer norm); Zhang, Sennrich 2019 (RMS norm)",
     fits=_fits,
     why=(

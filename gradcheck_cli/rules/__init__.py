@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradcheck_cli.rules.dead.born_dead import BornDead
 from gradcheck_cli.rules.dead.cut_path import CutPath
 from gradcheck_cli.rules.dead.dying_units import DyingUnits
 from gradcheck_cli.rules.dead.silent_units import SilentUnits
@@ -25,6 +26,7 @@ from gradcheck_cli.rules.notes.converged import Converged
 from gradcheck_cli.rules.notes.few_samples import FewSamples
 from gradcheck_cli.rules.notes.frozen import Frozen
 from gradcheck_cli.rules.notes.gated import Gated
+from gradcheck_cli.rules.notes.initialisation_risk import InitialisationRisk
 from gradcheck_cli.rules.notes.not_reached import NotReached
 from gradcheck_cli.rules.notes.partly_dead import PartlyDead
 from gradcheck_cli.rules.notes.partly_saturated import PartlySaturated
@@ -71,6 +73,7 @@ RULES: tuple[Rule, ...] = (
     Unused(),
     ZeroGradient(),
     DyingUnits(),
+    BornDead(),
     Frozen(),
     Gated(),
     Converged(),
@@ -83,5 +86,6 @@ RULES: tuple[Rule, ...] = (
     PartlySaturated(),
     UndoneScale(),
     Transient(),
+    InitialisationRisk(),
 )
 """In the order of their codes; the judge runs all of them."""

@@ -18,7 +18,7 @@ from gradcheck_cli.remedies.registry import REMEDIES
 ILL_CODES = {
     *(f"GC1{i:02}" for i in range(1, 11)),
     *(f"GC2{i:02}" for i in range(1, 13)),
-    *(f"GC3{i:02}" for i in range(1, 6)),
+    *(f"GC3{i:02}" for i in range(1, 7)),
 }
 IDS = {
     "clip-gradients", "residual-connection", "leaky-activation", "replace-sigmoid", "reinitialise", "normalise-layers",

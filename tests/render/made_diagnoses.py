@@ -8,6 +8,7 @@ from invented_diagnoses import HOSTILE_NAMES
 from gradcheck_cli.records import (
     Diagnosis,
     Finding,
+    InitialisationFacts,
     LayerCourse,
     LayerReadings,
     LayerReport,
@@ -98,6 +99,13 @@ DIAGNOSES = st.builds(
     layers=st.one_of(st.lists(LAYERS, max_size=4), st.lists(LAYERS, min_size=17, max_size=24)).map(tuple),
     findings=st.lists(FINDINGS, max_size=6).map(tuple),
     remedies=st.lists(REMEDIES, max_size=4).map(tuple),
+    initialisation=st.none()
+    | st.builds(
+        InitialisationFacts,
+        draws=COUNTS,
+        verdicts=st.dictionaries(TEXTS, COUNTS, max_size=3),
+        born_dead=st.tuples(FLOATS, FLOATS),
+    ),
     rehearsal=st.none()
     | st.builds(
         RehearsalFacts,
