@@ -120,3 +120,15 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     slow: float = 1e-5
     """Relative change of the loss, and of the layer that went furthest, below which a rehearsal at
     the user's rate leads nowhere."""
+
+    still_growing: float = 1.2
+    """‖W‖ at the last checkpoint over that before it from which weights are growing still; `weight_growth` is for the run."""
+
+    still_shrinking: float = 0.95
+    """Its mirror image; `weight_shrinkage` is for the run."""
+
+    run_still: float = 1e-5
+    """Path of a layer over a run, relative to its weights, below which it hardly moved …"""
+
+    run_moved: float = 1e-2
+    """… while another went at least so far."""

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from gradcheck_cli import __version__
 from gradcheck_cli.errors import UsageError
-from gradcheck_cli.records import (
-    Diagnosis,
-    Finding,
-    InitialisationFacts,
-    LayerCourse,
-    ModelFacts,
-    RehearsalFacts,
-    Remedy,
-    Request,
-    Sample,
-    SampleFacts,
-    Subject,
-)
+from gradcheck_cli.records import Diagnosis, Request, Subject
 
 if TYPE_CHECKING:
     import torch
 
-    from gradcheck_cli.judge import Judgement
-    from gradcheck_cli.readings import Readings
 
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``; a total of 0 where it is not known."""
@@ -38,6 +24,7 @@ def diagnose(
     model: str | os.PathLike[str] | torch.nn.Module,
     data: Any = None,
     *,
+    earlier: Sequence[str | os.PathLike[str]] = (),
     target: Any = None,
     input_shape: str | Sequence[str] = (),
     loss: str | Callable[[Any, Any], torch.Tensor] | None = None,
@@ -62,9 +49,12 @@ def diagnose(
 
     `model` is a module, the path of a saved one, or a Python entry point ``package.module:attribute``; `data` is a
     tensor, tuple or dict of them, or a path as on the command line; None makes up a sample, in the shapes of
-    `input_shape` if given (``"3,32,32"``, ``"input_ids=16:int64"``). The other options are those of
-    ``gradcheck diagnose``. Raises the classes of `gradcheck_cli.errors`.
+    `input_shape` if given (``"3,32,32"``, ``"input_ids=16:int64"``). `earlier` are checkpoints of the same run before
+    `model`, the oldest first. The other options are those of ``gradcheck diagnose``. Raises the classes of
+    `gradcheck_cli.errors`.
     """
+    from gradcheck_cli.assemble import diagnosis_of
+    from gradcheck_cli.checkpoints import follow
     from gradcheck_cli.judge import check_selection, judge
     from gradcheck_cli.probe import look, settle_zeros, what_if
     from gradcheck_cli.redraw import redraw
@@ -78,7 +68,7 @@ def diagnose(
     tell = progress or _silent
 
     tell("loading the model", 0, 0)
-    subject = _placed(_subject(model, arch=arch, trust=trust), device=device, dtype=dtype)
+    subject = _placed_at(model, arch=arch, trust=trust, device=device, dtype=dtype)
     tell("drawing the sample", 0, 0)
     sample = draw(
         subject,
@@ -98,18 +88,32 @@ def diagnose(
     if precision is not None:
         tell(f"asking what {precision} would lose", 0, 0)
         readings = what_if(subject, sample, readings, precision=precision, seed=seed)
+    if earlier:
+        loads = [partial(_placed_at, path, arch=arch, trust=trust, device=device, dtype=dtype) for path in earlier]
+        readings = follow(subject, loads, sample, readings, seed=seed, progress=tell)
     if reinit:
         readings = redraw(subject, sample, readings, draws=reinit, seed=seed, progress=tell)
     readings = rehearsed(subject, sample, readings, steps=rehearse, seed=seed, progress=tell)
     judgement = judge(readings, select=tuple(select), ignore=tuple(ignore))
     remedies = advise(judgement.findings, judgement.layers)
     findings = with_remedies(judgement.findings, judgement.layers)
-    return _diagnosis(subject, sample, readings, judgement, findings, remedies)
+    return diagnosis_of(subject, sample, readings, judgement, findings, remedies)
 
 
 def run(request: Request, progress: Progress) -> Diagnosis:
     """Measure as `request` asks; raises as `diagnose` does."""
     return diagnose(**msgspec.structs.asdict(request), progress=progress)
+
+
+def _placed_at(
+    model: str | os.PathLike[str] | torch.nn.Module,
+    *,
+    arch: str | None,
+    trust: bool,
+    device: str | None,
+    dtype: str | None,
+) -> Subject:
+    return _placed(_subject(model, arch=arch, trust=trust), device=device, dtype=dtype)
 
 
 def _subject(model: str | os.PathLike[str] | torch.nn.Module, *, arch: str | None, trust: bool) -> Subject:
@@ -139,75 +143,6 @@ def _placed(subject: Subject, *, device: str | None, dtype: str | None) -> Subje
             "unusable-device", f"{what}: {str(error).splitlines()[0][:200]}", hint="leave it out, or name another"
         ) from error
     return subject
-
-
-def _diagnosis(
-    subject: Subject,
-    sample: Sample,
-    readings: Readings,
-    judgement: Judgement,
-    findings: tuple[Finding, ...],
-    remedies: tuple[Remedy, ...],
-) -> Diagnosis:
-    return Diagnosis(
-        gradcheck_version=__version__,
-        model=_model_facts(subject, readings),
-        sample=_sample_facts(sample, readings),
-        verdict=judgement.verdict,
-        summary=judgement.summary,
-        culprits=judgement.culprits,
-        layers=judgement.layers,
-        findings=findings,
-        remedies=remedies,
-        not_measured=judgement.not_measured,
-        initialisation=_initialisation_facts(readings),
-        rehearsal=_rehearsal_facts(readings),
-    )
-
-
-def _model_facts(subject: Subject, readings: Readings) -> ModelFacts:
-    return ModelFacts(
-        path=subject.path,
-        format=subject.format,
-        sha256=subject.sha256,
-        parameters=readings.parameters,
-        remarks=subject.remarks,
-    )
-
-
-def _sample_facts(sample: Sample, readings: Readings) -> SampleFacts:
-    return SampleFacts(
-        source=sample.source,
-        samples=sample.samples,
-        loss=sample.loss_name,
-        loss_value=readings.loss,
-        mode=readings.mode,
-        remarks=sample.remarks,
-    )
-
-
-def _initialisation_facts(readings: Readings) -> InitialisationFacts | None:
-    drawn = readings.redraws
-    if drawn is None:
-        return None
-    return InitialisationFacts(
-        draws=drawn.draws, verdicts=drawn.verdicts, born_dead=(drawn.dead_least, drawn.dead_most)
-    )
-
-
-def _rehearsal_facts(readings: Readings) -> RehearsalFacts | None:
-    course = readings.rehearsal
-    if course is None:
-        return None
-    return RehearsalFacts(
-        steps=course.steps,
-        optimizer=course.optimizer,
-        lr=course.lr,
-        lr_given=readings.lr is not None,
-        losses=course.losses,
-        loss_after=course.after.loss if course.after is not None else None,
-        layers={layer.name: LayerCourse(norms=layer.norms, updates=layer.updates) for layer in course.layers},
-    )
 
 
 def _silent(stage: str, done: int, total: int) -> None:

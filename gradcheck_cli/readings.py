@@ -229,6 +229,29 @@ class Redraws(msgspec.Struct, frozen=True, kw_only=True):
         return self.verdicts.get("dead", 0)
 
 
+class LayerAt(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer at one checkpoint of a run."""
+
+    norm: float | None
+    """‖W‖ of all its parameters; None where it has none."""
+    change: float | None
+    """‖W − W of the checkpoint before‖; None at the first."""
+    transmission: float | None
+    dead: float | None
+    """Share of dead units, 0 … 1, of an activation that can have them."""
+    nonfinite: int
+    """Elements of its parameters and outputs that are NaN or infinite."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One checkpoint of a run."""
+
+    name: str
+    """Of its file."""
+    loss: float | None
+    layers: dict[str, LayerAt]
+
+
 class Readings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was measured of one model on one sample."""
 
@@ -264,6 +287,8 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True):
     """All parameters came frozen and were measured as if they were not."""
     not_measured: tuple[tuple[str, str], ...] = ()
     """(what, why)."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Of one training run, the oldest first and the model itself last; empty where only one file was given."""
     redraws: Redraws | None = None
     """None where no other initialisations were drawn."""
     rehearsal: Rehearsal | None = None

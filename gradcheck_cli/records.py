@@ -61,6 +61,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     """A path, or a Python entry point ``package.module:attribute``."""
+    earlier: tuple[str, ...] = ()
+    """Checkpoints of the same training run before `model`, the oldest first."""
     data: str | None = None
     target: str | None = None
     """A key of the data file, or a file of its own."""
@@ -281,6 +283,26 @@ class RehearsalFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Layer → its course."""
 
 
+class LayerTrace(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer over the checkpoints of a run; each list has an entry a checkpoint."""
+
+    norms: tuple[float | None, ...]
+    """‖W‖ of all its parameters."""
+    changes: tuple[float | None, ...]
+    """‖W − W of the checkpoint before‖; None at the first."""
+    transmissions: tuple[float | None, ...]
+    dead: tuple[float | None, ...]
+    """Share of dead units, 0 … 1."""
+
+
+class SeriesFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkpoints of one training run, the oldest first; the report is about the last."""
+
+    checkpoints: tuple[str, ...]
+    losses: tuple[float | None, ...]
+    layers: dict[str, LayerTrace]
+
+
 class InitialisationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Other initialisations of the same architecture, and how they were judged on the same sample."""
 
@@ -313,6 +335,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     remedies: tuple[Remedy, ...]
     not_measured: tuple[NotMeasured, ...]
+    series: SeriesFacts | None = None
+    """None where only one model was given."""
     initialisation: InitialisationFacts | None = None
     """None where no other initialisations were asked for."""
     rehearsal: RehearsalFacts | None = None

@@ -31,7 +31,7 @@ LEVELS = (
     ("rehearsal",),
     ("rules",),
     ("judge",),
-    ("redraw",),
+    ("redraw", "checkpoints", "assemble"),
     ("remedies",),
     ("render",),
     ("store",),

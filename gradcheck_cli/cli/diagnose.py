@@ -11,10 +11,13 @@ from gradcheck_cli.cli.options import Options, takes_options
 
 @takes_options
 def diagnose(
-    model: Annotated[
-        str,
+    models: Annotated[
+        list[str],
         typer.Argument(
-            metavar="MODEL", help="A model file (.pt, .pt2), or package.module:attribute.", show_default=False
+            metavar="MODEL...",
+            help="A model file (.pt, .pt2, .safetensors), a directory, or package.module:attribute; several files are the "
+            "checkpoints of one run, the oldest first.",
+            show_default=False,
         ),
     ],
     options: Options,
@@ -26,4 +29,4 @@ def diagnose(
     """
     from gradcheck_cli.cli.measure import measure, show
 
-    return show(measure(model, options), options)
+    return show(measure(models, options), options)

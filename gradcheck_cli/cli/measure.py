@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from io import StringIO
 
 from gradcheck_cli import store
@@ -12,12 +13,18 @@ from gradcheck_cli.errors import ExitStatus, NotCompleted, OutputError
 from gradcheck_cli.records import Diagnosis, Request, Verdict
 
 
-def measure(model: str, options: Options) -> Diagnosis:
-    """Measure in a worker process and keep the run; raises the errors of `worker.supervise.measure`."""
+def measure(models: Sequence[str], options: Options) -> Diagnosis:
+    """Measure the last of `models` in a worker process and keep the run; those before it are checkpoints of the same run.
+
+    Raises the errors of `worker.supervise.measure`.
+    """
+    from gradcheck_cli.checkpoints import in_order
     from gradcheck_cli.cli import progress
     from gradcheck_cli.worker import supervise, wire
 
-    order = wire.Order(request=_request(model, options), memory_limit=options.memory_limit, debug=options.debug)
+    order = wire.Order(
+        request=_request(in_order(models), options), memory_limit=options.memory_limit, debug=options.debug
+    )
     with progress.shown(quiet=options.quiet) as listener:
         diagnosis = supervise.measure(order, listener, time_limit=options.time_limit)
     try:
@@ -45,9 +52,10 @@ class NothingMeasured(NotCompleted):
         super().__init__("nothing-measured", "no layer could be measured", hint="the report says why", file=model)
 
 
-def _request(model: str, options: Options) -> Request:
+def _request(models: Sequence[str], options: Options) -> Request:
     return Request(
-        model=model,
+        model=models[-1],
+        earlier=tuple(models[:-1]),
         data=options.data,
         target=options.target,
         input_shape=tuple(options.input_shape),

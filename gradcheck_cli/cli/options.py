@@ -166,7 +166,9 @@ class Options:
     ] = None
     reinit: Annotated[
         int,
-        _option("--reinit", metavar="N", min=0, max=10_000, help="Draw N other initialisations and count their verdicts."),
+        _option(
+            "--reinit", metavar="N", min=0, max=10_000, help="Draw N other initialisations and count their verdicts."
+        ),
     ] = 0
     precision: Annotated[
         Precision | None, _option("--precision", help="Ask what training in this precision would lose.")

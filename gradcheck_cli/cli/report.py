@@ -13,9 +13,11 @@ from gradcheck_cli.errors import UsageError
 @takes_options
 def report(
     context: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", help="What to measure; without it the last run is shown.", show_default=False),
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL...]", help="What to measure; without it the last run is shown.", show_default=False
+        ),
     ] = None,
     *,
     options: Options,
@@ -24,8 +26,8 @@ def report(
     from gradcheck_cli import store
     from gradcheck_cli.cli.measure import measure, show
 
-    if model is not None:
-        return show(measure(model, options), options)
+    if models:
+        return show(measure(models, options), options)
     _refuse_measuring_options(context)
     return show(store.last(), options)
 

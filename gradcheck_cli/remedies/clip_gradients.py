@@ -10,7 +10,17 @@ from gradcheck_cli.remedies.interface import RemedyUnit
 REMEDY = RemedyUnit(
     id="clip-gradients",
     title="Clip gradients by norm",
-    answers={"GC201": 5, "GC203": 2, "GC206": 3, "GC207": 3, "GC208": 2, "GC209": 2, "GC210": 2, "GC211": 2},
+    answers={
+        "GC201": 5,
+        "GC203": 2,
+        "GC206": 3,
+        "GC207": 3,
+        "GC208": 2,
+        "GC209": 2,
+        "GC210": 2,
+        "GC211": 2,
+        "GC213": 2,
+    },
     source="Pascanu, Mikolov, Bengio 2013, On the difficulty of training recurrent neural networks",
     why=(
         "It keeps the direction of the step and bounds its size, so that one steep place does not throw the weights "

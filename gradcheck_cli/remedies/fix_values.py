@@ -65,7 +65,7 @@ def _restore(path: str) -> str:
 REMEDY = RemedyUnit(
     id="fix-values",
     title="Bring weights and values back into range",
-    answers={"GC204": 1, "GC205": 1, "GC207": 1, "GC206": 2},
+    answers={"GC204": 1, "GC205": 1, "GC207": 1, "GC206": 2, "GC214": 1},
     cures=frozenset({"nonfinite"}),
     source="torch.autograd notes on undefined gradients; Goodfellow 2016, Deep learning, 4.1",
     why=_why,

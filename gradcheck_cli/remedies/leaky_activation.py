@@ -38,7 +38,7 @@ def _all_dead(case: Case) -> bool:
 REMEDY = RemedyUnit(
     id="leaky-activation",
     title="Use a leaky activation",
-    answers={"GC301": 1, "GC907": 1, "GC101": 5, "GC102": 5, "GC103": 2, "GC305": 2, "GC306": 1},
+    answers={"GC301": 1, "GC907": 1, "GC101": 5, "GC102": 5, "GC103": 2, "GC305": 2, "GC306": 1, "GC307": 2},
     source="Maas, Hannun, Ng 2013, Rectifier nonlinearities; He 2015 (PReLU); Lu 2019, Dying ReLU",
     fits=_fits,
     why=(

@@ -45,8 +45,8 @@ REMEDY = RemedyUnit(
     id="learning-rate",
     title="Lower the learning rate, and warm up",
     answers={
-        **dict.fromkeys(("GC110", "GC208", "GC209", "GC210", "GC211", "GC305"), 1),
-        **{"GC207": 2, "GC204": 3, "GC206": 4, "GC301": 5},
+        **dict.fromkeys(("GC110", "GC208", "GC209", "GC210", "GC211", "GC213", "GC305", "GC307", "GC111"), 1),
+        **{"GC207": 2, "GC204": 3, "GC206": 4, "GC214": 2, "GC301": 5},
     },
     cures=CURES,
     source="Goyal 2017 (warm-up); Lu 2019 (units die by too large steps); machinelearningmastery",

@@ -66,6 +66,7 @@ REMEDY = RemedyUnit(
         "GC301": 3,
         "GC108": 1,
         "GC212": 2,
+        "GC112": 1,
     },
     source="Ioffe, Szegedy 2015 (batch norm); Ba 2016 (layer norm); Zhang, Sennrich 2019 (RMS norm)",
     fits=_fits,

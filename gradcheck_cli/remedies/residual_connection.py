@@ -69,7 +69,7 @@ def _growing(cases: Sequence[Case]) -> bool:
 REMEDY = RemedyUnit(
     id="residual-connection",
     title="Add residual (skip) connections",
-    answers={"GC101": 4, "GC201": 4, "GC108": 2},
+    answers={"GC101": 4, "GC201": 4, "GC108": 2, "GC112": 2},
     cures=frozenset({"depth"}),
     source="He 2016, Deep residual learning; Zhang 2019, Fixup (zero-initialised branches)",
     fits=_fits,

@@ -31,6 +31,8 @@ class Glyphs:
     head: str
     below: str
     above: str
+    sparks: str
+    """From low to high."""
 
 
 UNICODE = Glyphs(
@@ -52,6 +54,7 @@ UNICODE = Glyphs(
     head="●",
     below="◀",
     above="▶",
+    sparks="▁▂▃▄▅▆▇█",
 )
 ASCII = Glyphs(
     verdicts={
@@ -72,6 +75,7 @@ ASCII = Glyphs(
     head="o",
     below="<",
     above=">",
+    sparks="_.-:=+*#",
 )
 
 _SPELLINGS = """

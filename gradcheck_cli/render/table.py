@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gradcheck_cli.records import Diagnosis, RehearsalFacts, SampleFacts, Verdict
-from gradcheck_cli.render import findings_text, layers_table, remedy_text
+from gradcheck_cli.render import findings_text, layers_table, remedy_text, series_table
 from gradcheck_cli.render.glyphs import COLOURS, word
 from gradcheck_cli.render.numbers import count, number
 from gradcheck_cli.render.page import PROSE_WIDTH, Page
@@ -24,6 +24,7 @@ def render(diagnosis: Diagnosis, console: Console, *, verbose: bool = False) -> 
     _write_verdict(page, diagnosis)
     _write_facts(page, diagnosis)
     shortened = layers_table.write(page, diagnosis, verbose=verbose) if diagnosis.layers else False
+    shortened |= series_table.write(page, diagnosis, verbose=verbose)
     shortened |= findings_text.write(page, diagnosis, verbose=verbose)
     shortened |= remedy_text.write(page, diagnosis.remedies, verbose=verbose)
     shortened |= _write_not_measured(page, diagnosis, verbose)

@@ -6,11 +6,13 @@ from gradcheck_cli.rules.dead.born_dead import BornDead
 from gradcheck_cli.rules.dead.cut_path import CutPath
 from gradcheck_cli.rules.dead.dying_units import DyingUnits
 from gradcheck_cli.rules.dead.silent_units import SilentUnits
+from gradcheck_cli.rules.dead.units_died import UnitsDied
 from gradcheck_cli.rules.dead.unused import Unused
 from gradcheck_cli.rules.dead.zero_gradient import ZeroGradient
 from gradcheck_cli.rules.exploding.burst import Burst
 from gradcheck_cli.rules.exploding.depth_growth import DepthGrowth
 from gradcheck_cli.rules.exploding.diverges import Diverges
+from gradcheck_cli.rules.exploding.first_nonfinite import FirstNonfinite
 from gradcheck_cli.rules.exploding.long_step import LongStep
 from gradcheck_cli.rules.exploding.loss_jumps import LossJumps
 from gradcheck_cli.rules.exploding.nonfinite_gradients import NonfiniteGradients
@@ -18,6 +20,7 @@ from gradcheck_cli.rules.exploding.nonfinite_loss import NonfiniteLoss
 from gradcheck_cli.rules.exploding.nonfinite_values import NonfiniteValues
 from gradcheck_cli.rules.exploding.nonfinite_weights import NonfiniteWeights
 from gradcheck_cli.rules.exploding.overflow import Overflow
+from gradcheck_cli.rules.exploding.run_growth import RunGrowth
 from gradcheck_cli.rules.exploding.time_growth import TimeGrowth
 from gradcheck_cli.rules.exploding.weights_grow import WeightsGrow
 from gradcheck_cli.rules.interface import Rule
@@ -27,6 +30,7 @@ from gradcheck_cli.rules.notes.few_samples import FewSamples
 from gradcheck_cli.rules.notes.frozen import Frozen
 from gradcheck_cli.rules.notes.gated import Gated
 from gradcheck_cli.rules.notes.initialisation_risk import InitialisationRisk
+from gradcheck_cli.rules.notes.never_moved import NeverMoved
 from gradcheck_cli.rules.notes.not_reached import NotReached
 from gradcheck_cli.rules.notes.partly_dead import PartlyDead
 from gradcheck_cli.rules.notes.partly_saturated import PartlySaturated
@@ -37,6 +41,8 @@ from gradcheck_cli.rules.notes.zero_bias import ZeroBias
 from gradcheck_cli.rules.vanishing.bottleneck import Bottleneck
 from gradcheck_cli.rules.vanishing.deaf_weights import DeafWeights
 from gradcheck_cli.rules.vanishing.depth_decay import DepthDecay
+from gradcheck_cli.rules.vanishing.run_shrinkage import RunShrinkage
+from gradcheck_cli.rules.vanishing.run_standstill import RunStandstill
 from gradcheck_cli.rules.vanishing.saturated import SaturatedUnits
 from gradcheck_cli.rules.vanishing.slow_learning import SlowLearning
 from gradcheck_cli.rules.vanishing.stands_still import StandsStill
@@ -56,6 +62,8 @@ RULES: tuple[Rule, ...] = (
     StandsStill(),
     SlowLearning(),
     WeightsShrink(),
+    RunShrinkage(),
+    RunStandstill(),
     DepthGrowth(),
     Burst(),
     TimeGrowth(),
@@ -68,12 +76,15 @@ RULES: tuple[Rule, ...] = (
     LossJumps(),
     WeightsGrow(),
     Overflow(),
+    RunGrowth(),
+    FirstNonfinite(),
     SilentUnits(),
     CutPath(),
     Unused(),
     ZeroGradient(),
     DyingUnits(),
     BornDead(),
+    UnitsDied(),
     Frozen(),
     Gated(),
     Converged(),
@@ -87,5 +98,6 @@ RULES: tuple[Rule, ...] = (
     UndoneScale(),
     Transient(),
     InitialisationRisk(),
+    NeverMoved(),
 )
 """In the order of their codes; the judge runs all of them."""

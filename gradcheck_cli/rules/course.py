@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from gradcheck_cli.readings import LayerRehearsal, Rehearsal
+from gradcheck_cli.readings import LayerReading, LayerRehearsal, Rehearsal
 from gradcheck_cli.rules import depth
 from gradcheck_cli.rules.notes.converged import is_converged
 from gradcheck_cli.rules.view import View
@@ -53,3 +53,8 @@ def explained(view: View) -> tuple[str, ...]:
     limit = view.thresholds.time_explosion
     names += [layer.name for layer in view.readings.layers if layer.time is not None and layer.time.largest > limit]
     return tuple(dict.fromkeys(names))
+
+
+def default_norm(layer: LayerReading) -> float:
+    """‖W‖ of torch's default: uniform with variance 1/(3·fan_in); a matrix with R rows of fan_in has R/3 expected squares."""
+    return math.sqrt(sum(weight.shape[0] / 3 for weight in layer.weights))

@@ -63,8 +63,7 @@ def _end_with_parent(lifeline: int) -> None:
 def _measure(order: wire.Order, channel: _Channel) -> Diagnosis:
     channel.progress("starting torch", 0, 0)
     runs_code = _runs_user_code(order.request)
-    # Without the user's own code nothing here has to write a file, a cache of byte code neither.
-    sys.dont_write_bytecode |= not runs_code
+    sys.dont_write_bytecode = True  # beside the user's own code neither
     limits.forbid_core_dumps_and_files(may_write=runs_code)
     import torch
 
@@ -94,7 +93,7 @@ def _inspect(order: wire.Order) -> wire.Inspected:
 
 def _runs_user_code(request: Request) -> bool:
     """Whether the user named Python code of their own, or trusts the code in the file."""
-    named = (request.model, request.data, request.target, request.loss, request.arch)
+    named = (request.model, *request.earlier, request.data, request.target, request.loss, request.arch)
     return request.trust or any(":" in name and not _is(Path.exists, name) for name in named if name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import tempfile
 from pathlib import Path
@@ -14,10 +15,11 @@ FREE_SHARE = 0.9
 def forbid_core_dumps_and_files(*, may_write: bool) -> None:
     """No core dump; and no byte written to any file unless `may_write`, which the user's own code may need."""
     _lower(resource.RLIMIT_CORE, 0)
+    # Python finds the folder for temporary files, which torch asks for, by writing one; it then remembers it. In it torch
+    # would make another for its compiler's cache, which nothing here uses.
+    with contextlib.suppress(FileNotFoundError):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
     if not may_write:
-        # Python finds the folder for temporary files, which torch asks for, by writing one; it then remembers it.
-        with contextlib.suppress(FileNotFoundError):
-            tempfile.gettempdir()
         _lower(resource.RLIMIT_FSIZE, 0)
 
 

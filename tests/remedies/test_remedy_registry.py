@@ -16,9 +16,9 @@ from gradcheck_cli.remedies.interface import RemedyUnit
 from gradcheck_cli.remedies.registry import REMEDIES
 
 ILL_CODES = {
-    *(f"GC1{i:02}" for i in range(1, 11)),
-    *(f"GC2{i:02}" for i in range(1, 13)),
-    *(f"GC3{i:02}" for i in range(1, 7)),
+    *(f"GC1{i:02}" for i in range(1, 13)),
+    *(f"GC2{i:02}" for i in range(1, 15)),
+    *(f"GC3{i:02}" for i in range(1, 8)),
 }
 IDS = {
     "clip-gradients", "residual-connection", "leaky-activation", "replace-sigmoid", "reinitialise", "normalise-layers",

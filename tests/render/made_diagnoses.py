@@ -12,11 +12,13 @@ from gradcheck_cli.records import (
     LayerCourse,
     LayerReadings,
     LayerReport,
+    LayerTrace,
     ModelFacts,
     NotMeasured,
     RehearsalFacts,
     Remedy,
     SampleFacts,
+    SeriesFacts,
     Verdict,
 )
 
@@ -72,6 +74,7 @@ REMEDIES = st.builds(
     Remedy, id=TEXTS, title=TEXTS, layers=tuples_of(NAMES), why=TEXTS, how=st.text(), source=TEXTS, tried=st.none()
 )
 SERIES = st.lists(FLOATS, max_size=3).map(tuple)
+GAPPED = st.lists(st.none() | FLOATS, max_size=3).map(tuple)
 DIAGNOSES = st.builds(
     Diagnosis,
     schema_version=st.just(1),
@@ -99,6 +102,15 @@ DIAGNOSES = st.builds(
     layers=st.one_of(st.lists(LAYERS, max_size=4), st.lists(LAYERS, min_size=17, max_size=24)).map(tuple),
     findings=st.lists(FINDINGS, max_size=6).map(tuple),
     remedies=st.lists(REMEDIES, max_size=4).map(tuple),
+    series=st.none()
+    | st.builds(
+        SeriesFacts,
+        checkpoints=tuples_of(TEXTS),
+        losses=GAPPED,
+        layers=st.dictionaries(
+            NAMES, st.builds(LayerTrace, norms=GAPPED, changes=GAPPED, transmissions=GAPPED, dead=GAPPED), max_size=3
+        ),
+    ),
     initialisation=st.none()
     | st.builds(
         InitialisationFacts,

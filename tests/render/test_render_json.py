@@ -30,6 +30,8 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "finding": records.Finding,
     "remedy": records.Remedy,
     "not_measured": records.NotMeasured,
+    "series": records.SeriesFacts,
+    "layer_trace": records.LayerTrace,
     "initialisation": records.InitialisationFacts,
     "rehearsal": records.RehearsalFacts,
     "layer_course": records.LayerCourse,
@@ -91,7 +93,8 @@ def test_fields_come_in_the_order_of_the_contract() -> None:
     report = json.loads(json_v1.render(INVENTED["dead_relu"]()))
     assert list(report) == [
         *("schema_version", "gradcheck_version", "model", "sample", "verdict", "summary", "culprits"),
-        *("layers", "findings", "remedies", "not_measured", "initialisation", "rehearsal"),
+        *("layers", "findings", "remedies", "not_measured"),
+        *("series", "initialisation", "rehearsal"),
     ]
     assert list(report["layers"][0])[:6] == ["name", "kind", "parameters", "verdict", "notes", "findings"]
     assert list(report["findings"][0])[:5] == ["code", "layer", "verdict", "confidence", "culprit"]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import ClassVar
 
-from gradcheck_cli.readings import LayerReading
 from gradcheck_cli.records import Verdict
 from gradcheck_cli.rules import course
 from gradcheck_cli.rules.interface import Hit
@@ -37,7 +36,7 @@ class WeightsGrow:
         if ran is None or not view.finite or course.explained(view):
             return
         growth = {
-            layer.name: layer.norms[-1] / max(layer.norms[0], _default_norm(view.layers[layer.name]))
+            layer.name: layer.norms[-1] / max(layer.norms[0], course.default_norm(view.layers[layer.name]))
             for layer in ran.layers
             if view.layers[layer.name].weights and math.isfinite(layer.norms[-1])
         }
@@ -53,8 +52,3 @@ class WeightsGrow:
                 f"lr {number(ran.lr)}",
                 evidence={"growth": factor, "steps": ran.steps, "lr": ran.lr, "cause": "learning-rate"},
             )
-
-
-def _default_norm(layer: LayerReading) -> float:
-    """‖W‖ of torch's default: uniform with variance 1/(3·fan_in); a matrix with R rows of fan_in has R/3 expected squares."""
-    return math.sqrt(sum(weight.shape[0] / 3 for weight in layer.weights))
