@@ -44,7 +44,7 @@ def trained(
         torch.save(module, paths[-1])
         for _ in range(steps):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(module(X), Y).backward()
+            torch.autograd.backward(nn.functional.cross_entropy(module(X), Y))
             optimizer.step()
     return gradcheck.diagnose(paths[-1], earlier=paths[:-1], data=(X, Y), rehearse=0, **options)
 
@@ -56,7 +56,7 @@ def codes(found: Diagnosis) -> set[str]:
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_a_healthy_run_is_healthy(tmp_path: Path, name: str) -> None:
     module = mlp()
-    optimizers = {
+    optimizers: dict[str, Any] = {
         "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9),
         "adam": lambda p: torch.optim.Adam(p, 0.003),
         "adamw": lambda p: torch.optim.AdamW(p, 0.003),
