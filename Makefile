@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint models bench clean
+.PHONY: demo test test-slow lint models bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -32,6 +32,9 @@ models: $(READY)  ## build the sample models again
 
 bench: $(READY)  ## what an instrumented pass costs
 	$(BIN)/python benchmarks/overhead.py
+
+fuzz: $(READY)  ## 10,000 seeded mutations of an honest file of every format; COUNT=… and FORMATS=… for fewer
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m hostile.fuzz --count $(or $(COUNT),10000) $(FORMATS)
 
 clean:
 	rm -rf .venv .gradcheck .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -31,7 +31,7 @@ LEVELS = (
     ("rehearsal",),
     ("rules",),
     ("judge",),
-    ("redraw", "checkpoints", "assemble"),
+    ("redraw", "checkpoints", "assemble", "compare"),
     ("remedies",),
     ("render",),
     ("store",),

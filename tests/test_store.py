@@ -38,7 +38,7 @@ def test_last_is_what_was_kept_last() -> None:
     store.keep(diagnosis("two"))
     assert store.last() == diagnosis("two")
     assert json_v1.render(store.last()) == store.LAST.read_text() == json_v1.render(diagnosis("two"))
-    assert sorted(path.name for path in store.FOLDER.iterdir()) == [".gitignore", "last.json"]
+    assert sorted(path.name for path in store.FOLDER.iterdir()) == [".gitignore", "history", "last.json"]
     assert (store.FOLDER / ".gitignore").read_text() == "*\n"
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 Loss = Callable[[Any, Any], Tensor]
+Optimizer = Literal["sgd", "momentum", "adam", "adamw"]
 
 HEALTHY, VANISHING, EXPLODING, DEAD = "healthy", "vanishing", "exploding", "dead"
 
@@ -27,6 +28,7 @@ class Problem:
     loss: Loss | None = None
     loss_name: str = "none"
     lr: float | None = None
+    optimizer: Optimizer = "sgd"
     mode: str = "train"
 
 

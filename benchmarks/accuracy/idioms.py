@@ -383,6 +383,7 @@ def _ends() -> list[Case]:
             EXPLODING,
             "softmax over a row of −inf is NaN",
             "qkv",
+            "softmax()",
             "softmax",
             "",
         ),

@@ -7,17 +7,24 @@ verified from the weights and activations alone: non-finite parameters, units th
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import torch
 from sklearn import datasets
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .cases import DEAD, EXPLODING, HEALTHY, VANISHING, Case, Problem, problem
+from .cases import DEAD, EXPLODING, HEALTHY, VANISHING, Case, Optimizer, Problem, problem
 from .nets import plain, untouched
 
 Make = Callable[[int, int], nn.Module]
+
+STEPPERS: dict[Optimizer, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "momentum": partial(torch.optim.SGD, momentum=0.9),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
 
 
 @cache
@@ -34,11 +41,10 @@ def table(name: str) -> tuple[Tensor, Tensor]:
     return (inputs - inputs.mean(0)) / inputs.std(0), torch.tensor(found.target)
 
 
-def train(net: nn.Module, name: str, optimizer: str, lr: float, steps: int, batch: int = 64) -> float:
+def train(net: nn.Module, name: str, optimizer: Optimizer, lr: float, steps: int, batch: int = 64) -> float:
     """Minibatch training; gives the accuracy on the training data."""
     inputs, goal = table(name)
-    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer]
-    stepper = kind(net.parameters(), lr=lr)
+    stepper = STEPPERS[optimizer](net.parameters(), lr=lr)
     for _ in range(steps):
         chosen = torch.randint(0, len(inputs), (batch,))
         stepper.zero_grad()
@@ -49,7 +55,8 @@ def train(net: nn.Module, name: str, optimizer: str, lr: float, steps: int, batc
         return float((net(inputs).argmax(1) == goal).float().mean())
 
 
-def _sample(net: nn.Module, name: str) -> Problem:
+def sampled(net: nn.Module, name: str) -> Problem:
+    """A net with 256 rows of a table, in batches of 64, and cross-entropy."""
     inputs, goal = table(name)
     order = torch.randperm(len(inputs))[:256]
     parts = torch.split(order, 64)
@@ -96,13 +103,13 @@ NETS: dict[str, Make] = {
 }
 
 
-def _learned(net: str, name: str, optimizer: str, lr: float, steps: int) -> Callable[[], Problem]:
+def _learned(net: str, name: str, optimizer: Optimizer, lr: float, steps: int) -> Callable[[], Problem]:
     def build() -> Problem:
         made = NETS[net](*SHAPES[name])
         accuracy = train(made, name, optimizer, lr, steps)
         if accuracy < 0.85:
             raise AssertionError(f"{net} on {name} reached only {accuracy:.2f}: the label does not hold")
-        return _sample(made, name)
+        return sampled(made, name)
 
     return build
 
@@ -119,7 +126,7 @@ def dead_share(net: nn.Module, name: str) -> float:
         net(table(name)[0])
     for hook in hooks:
         hook.remove()
-    return max(shares)
+    return max(shares, default=0.0)
 
 
 def _killed(depth: int, lr: float) -> Callable[[], Problem]:
@@ -133,19 +140,19 @@ def _killed(depth: int, lr: float) -> Callable[[], Problem]:
             if not all(bool(p.isfinite().all()) for p in net.parameters()):
                 raise AssertionError("not finite: the label does not hold")
             if dead_share(net, "digits") >= 0.6:
-                return _sample(net, "digits")
+                return sampled(net, "digits")
         raise AssertionError(f"only {dead_share(net, 'digits'):.0%} of any layer died: the label does not hold")
 
     return build
 
 
-def _diverged(net: str, name: str, optimizer: str, lr: float) -> Callable[[], Problem]:
+def _diverged(net: str, name: str, optimizer: Optimizer, lr: float) -> Callable[[], Problem]:
     def build() -> Problem:
         made = NETS[net](*SHAPES[name])
         train(made, name, optimizer, lr, 60)
         if all(bool(p.isfinite().all()) for p in made.parameters()):
             raise AssertionError("still finite: the label does not hold")
-        return _sample(made, name)
+        return sampled(made, name)
 
     return build
 
@@ -159,7 +166,7 @@ def _did_not_learn(depth: int, name: str, kind: Callable[[], nn.Module]) -> Call
         moved = float((made.get_parameter("linear0.weight").detach() - first).norm() / first.norm())
         if moved > 1e-4:
             raise AssertionError(f"its first layer moved by {moved:.1e}: the label does not hold")
-        return _sample(made, name)
+        return sampled(made, name)
 
     return build
 
@@ -167,7 +174,7 @@ def _did_not_learn(depth: int, name: str, kind: Callable[[], nn.Module]) -> Call
 def cases() -> list[Case]:
     """All of the family."""
     found = []
-    for net, name, optimizer, lr, steps in (
+    learning: tuple[tuple[str, str, Optimizer, float, int], ...] = (
         ("relu2", "digits", "sgd", 0.1, 400),
         ("relu2", "digits", "adam", 3e-3, 300),
         ("relu4-default", "digits", "adam", 3e-3, 300),
@@ -188,7 +195,8 @@ def cases() -> list[Case]:
         ("relu4-default", "circles", "adam", 5e-3, 300),
         ("tanh3", "circles", "adam", 1e-2, 300),
         ("relu6-bn", "circles", "sgd", 0.1, 300),
-    ):
+    )
+    for net, name, optimizer, lr, steps in learning:
         why = f"{steps} steps of {optimizer} took its accuracy above 85 %"
         found.append(
             Case(

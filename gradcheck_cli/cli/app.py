@@ -12,25 +12,28 @@ import typer
 
 from gradcheck_cli import __version__
 from gradcheck_cli.cli import output, settings
+from gradcheck_cli.cli.compare import compare
 from gradcheck_cli.cli.diagnose import diagnose
 from gradcheck_cli.cli.inspect import inspect
 from gradcheck_cli.cli.options import Options
 from gradcheck_cli.cli.report import report
 from gradcheck_cli.cli.rules import explain, rules
+from gradcheck_cli.cli.schema import schema
 from gradcheck_cli.cli.signals import Stopped, stoppable
 from gradcheck_cli.errors import ExitStatus, GradcheckError, UsageError
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # the help needs no rich, whose import takes longer than all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(diagnose)
 app.command()(report)
+app.command()(compare)
 app.command()(inspect)
 app.command()(explain)
 app.command()(rules)
+app.command()(schema)
 
 
 @app.callback(invoke_without_command=True)
@@ -46,7 +49,7 @@ def gradcheck(
         raise UsageError(
             "usage", "no command is given", hint="gradcheck --help lists them; try gradcheck diagnose MODEL"
         )
-    if context.invoked_subcommand in ("diagnose", "report"):
+    if context.invoked_subcommand in ("diagnose", "report", "compare"):
         values = settings.read([field.name for field in fields(Options)])
         context.default_map = {context.invoked_subcommand: values}
     return 0
@@ -105,7 +108,7 @@ def _usage(error: Any) -> UsageError:
 
 def _tell(error: GradcheckError, arguments: Sequence[str]) -> int:
     """Say what went wrong on stderr, and with ``--json`` on stdout too, where nothing else has been written."""
-    from gradcheck_cli.cli.measure import NothingMeasured
+    from gradcheck_cli.cli.showing import NothingMeasured
 
     output.say_error(error)
     if "--json" in arguments and not isinstance(error, NothingMeasured):

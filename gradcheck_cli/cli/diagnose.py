@@ -27,6 +27,8 @@ def diagnose(
     The run is kept in .gradcheck/ for `gradcheck report`. The exit status is 0 for healthy, 1 for ill, 2 for something
     that cannot be used, 3 for a measurement that did not come to its end.
     """
-    from gradcheck_cli.cli.measure import measure, show
+    from gradcheck_cli.cli.measure import measure
+    from gradcheck_cli.cli.showing import Showing
 
-    return show(measure(models, options), options)
+    showing = Showing(options)
+    return showing.show(measure(models, options))

@@ -1,16 +1,14 @@
-"""A measurement for the command line, and what becomes of its result."""
+"""A measurement for the command line."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from io import StringIO
 
 from gradcheck_cli import store
 from gradcheck_cli.cli import output
 from gradcheck_cli.cli.options import Options
-from gradcheck_cli.errors import ExitStatus, NotCompleted, OutputError
-from gradcheck_cli.records import Diagnosis, Request, Verdict
+from gradcheck_cli.errors import OutputError
+from gradcheck_cli.records import Diagnosis, Request
 
 
 def measure(models: Sequence[str], options: Options) -> Diagnosis:
@@ -33,23 +31,6 @@ def measure(models: Sequence[str], options: Options) -> Diagnosis:
         error.slug = "run-not-kept"  # a pity, but the report is what was asked for
         output.say_warning(error)
     return diagnosis
-
-
-def show(diagnosis: Diagnosis, options: Options) -> int:
-    """Write the report as `options` ask and return the exit status."""
-    if options.json or options.output is not None or not options.quiet:
-        output.write(_rendered(diagnosis, options), options.output)
-    if diagnosis.verdict is Verdict.NOT_MEASURED:
-        raise NothingMeasured(diagnosis.model.path)
-    seen = {diagnosis.verdict, *(layer.verdict for layer in diagnosis.layers)}
-    return ExitStatus.ILL if seen & {Verdict(name) for name in options.fail_on} else ExitStatus.OK
-
-
-class NothingMeasured(NotCompleted):
-    """The report is written, but it says nothing about any layer: that must not pass for healthy."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__("nothing-measured", "no layer could be measured", hint="the report says why", file=model)
 
 
 def _request(models: Sequence[str], options: Options) -> Request:
@@ -76,25 +57,3 @@ def _request(models: Sequence[str], options: Options) -> Request:
         select=tuple(options.select),
         ignore=tuple(options.ignore),
     )
-
-
-def _rendered(diagnosis: Diagnosis, options: Options) -> str:
-    from gradcheck_cli.render import json_v1, plain_text
-
-    if options.json:
-        return json_v1.render(diagnosis)
-    if options.output is not None:
-        return plain_text.render(diagnosis, verbose=options.verbose)
-    return _table(diagnosis, options)
-
-
-def _table(diagnosis: Diagnosis, options: Options) -> str:
-    """Return the table for the terminal, or the pipe, that stdout is; whole, so that an error leaves no half of it."""
-    from rich.console import Console
-
-    from gradcheck_cli.render import table
-
-    console = Console(file=sys.stdout or StringIO(), color_system=None if options.no_color else "auto")
-    with console.capture() as page:
-        table.render(diagnosis, console, verbose=options.verbose)
-    return page.get()

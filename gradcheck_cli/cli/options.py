@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from gradcheck_cli.errors import UsageError
+
 
 class Mode(str, enum.Enum):
     """The module's mode while it is measured."""
@@ -193,8 +195,26 @@ class Options:
         list[str], _option("--ignore", metavar="LIST", callback=split, help="Not these rules; as --select.")
     ] = ()  # type: ignore[assignment]
     json: Annotated[bool, _option("--json", help="Write the report as JSON.")] = False
+    markdown: Annotated[bool, _option("--markdown", help="Write it as Markdown, for job summaries and comments.")] = (
+        False
+    )
+    junit: Annotated[bool, _option("--junit", help="Write it as JUnit XML, a test case a layer.")] = False
+    sarif: Annotated[bool, _option("--sarif", help="Write it as SARIF 2.1.0, for code scanning.")] = False
+    github: Annotated[bool, _option("--github", help="Write it as annotations of GitHub Actions.")] = False
+    csv: Annotated[bool, _option("--csv", help="Write it as CSV, a row a layer.")] = False
+    html: Annotated[bool, _option("--html", help="Write it as one HTML page.")] = False
     output: Annotated[
-        str | None, _option("--output", metavar="FILE", help="Write the report to FILE, whole or not at all.")
+        list[str],
+        _option(
+            "--output",
+            metavar="[FORMAT:]FILE",
+            help="Write the report to FILE, whole or not at all, in the format that FORMAT: or the ending names. "
+            "Repeat it for several.",
+        ),
+    ] = ()  # type: ignore[assignment]
+    baseline: Annotated[
+        str | None,
+        _option("--baseline", metavar="FILE", help="A report as JSON: the exit status is 1 only for what is worse."),
     ] = None
     quiet: Annotated[
         bool, _option("--quiet", help="Show no table and no progress; --json and --output still write.")
@@ -216,8 +236,22 @@ class Options:
     debug: Annotated[bool, _option("--debug", help="Show the traceback of a failure.")] = False
 
 
-SHOWING = frozenset({"fail_on", "json", "output", "quiet", "no_color", "verbose", "debug"})
+FLAGS = ("json", "markdown", "junit", "sarif", "github", "csv", "html")
+"""Options that each ask for a format on stdout."""
+
+SHOWING = frozenset({*FLAGS, "fail_on", "output", "baseline", "quiet", "no_color", "verbose", "debug"})
 """Options about showing a report; all others are about measuring."""
+
+
+def refuse_measuring_options(context: typer.Context, why: str) -> None:
+    """Raise `UsageError` for an option that would do nothing: that is an error, not a surprise."""
+    measuring = {field.name for field in fields(Options)} - SHOWING
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name in measuring and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(
+                "usage", f"--{name.replace('_', '-')} is about measuring, and {why}", hint="leave the option out"
+            )
 
 
 def takes_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -226,8 +260,10 @@ def takes_options(command: Callable[..., int]) -> Callable[..., int]:
     hints = get_type_hints(Options, include_extras=True)
 
     def with_options(**values: Any) -> int:
+        context = values["context"]
         mine = {parameter.name: values.pop(parameter.name) for parameter in own}
-        return command(**mine, options=Options(**values))
+        values.pop("context", None)
+        return command(**mine, options=Options(**_flag_over_settings(context, values)))
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     options = [
@@ -235,7 +271,16 @@ def takes_options(command: Callable[..., int]) -> Callable[..., int]:
         for field in fields(Options)
     ]
     parameters = [parameter.replace(kind=keyword) for parameter in own] + options
+    if "context" not in {parameter.name for parameter in own}:
+        parameters.append(inspect.Parameter("context", keyword, annotation=typer.Context))
     with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
     return with_options
+
+
+def _flag_over_settings(context: typer.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` without the format that the settings ask for where a flag asks for another."""
+    sources = {name: context.get_parameter_source(name) for name in FLAGS if values[name]}
+    flagged = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    return values | {name: name in flagged for name in sources} if flagged else values

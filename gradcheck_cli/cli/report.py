@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gradcheck_cli.cli.options import SHOWING, Options, takes_options
-from gradcheck_cli.errors import UsageError
+from gradcheck_cli.cli.options import Options, refuse_measuring_options, takes_options
 
 
 @takes_options
@@ -24,21 +23,12 @@ def report(
 ) -> int:
     """Show the last run of this directory again. With MODEL, measure that first, as `gradcheck diagnose` does."""
     from gradcheck_cli import store
-    from gradcheck_cli.cli.measure import measure, show
+    from gradcheck_cli.cli.showing import Showing
 
+    showing = Showing(options)
     if models:
-        return show(measure(models, options), options)
-    _refuse_measuring_options(context)
-    return show(store.last(), options)
+        from gradcheck_cli.cli.measure import measure
 
-
-def _refuse_measuring_options(context: typer.Context) -> None:
-    """An option that would do nothing is an error, not a surprise."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in SHOWING and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(
-                "usage",
-                f"--{name.replace('_', '-')} is about measuring, and without MODEL nothing is measured",
-                hint="name the model, or leave the option out",
-            )
+        return showing.show(measure(models, options))
+    refuse_measuring_options(context, "without MODEL nothing is measured")
+    return showing.show(store.last())

@@ -61,11 +61,30 @@ def _value(key: str, value: Any) -> Any:
         return value
     if isinstance(value, (str, int, float)):
         return [str(value)] if key in _LISTS else str(value)
-    if key in _LISTS and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return value
+    if key in _LISTS and isinstance(value, list):
+        items = [_ignored(item) if key == "ignore" and isinstance(item, dict) else item for item in value]
+        if all(isinstance(item, str) for item in items):
+            return items
     raise _unusable(f"the value of {key} in [tool.gradcheck] is a {type(value).__name__}")
 
 
+def _ignored(entry: dict[str, Any]) -> str:
+    """Return ``{layer = "head.*", code = "GC101", reason = "…"}`` as ``GC101:head.*``; the reason is for who reads the file."""
+    for key in entry:
+        if key not in _IGNORED:
+            nearest = difflib.get_close_matches(key, _IGNORED, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(_IGNORED)}"
+            raise _unusable(f"unknown key {key} in an ignore of [tool.gradcheck]", hint=hint)
+    for key in ("code", "reason"):
+        if not isinstance(entry.get(key), str) or not entry[key].strip():
+            raise _unusable(f"an ignore in [tool.gradcheck] has no {key}", hint=f'add {key} = "…"')
+    layer = entry.get("layer", "*")
+    if not isinstance(layer, str) or "," in layer:
+        raise _unusable("the layer of an ignore in [tool.gradcheck] is no pattern, or has a comma", hint="use ? for it")
+    return f"{entry['code']}:{layer}" if "layer" in entry else str(entry["code"])
+
+
+_IGNORED = ("layer", "code", "reason")
 _LISTS = ("fail-on", "select", "ignore", "input-shape")
 
 

@@ -52,9 +52,11 @@ def load(source: Source, *, trust: bool) -> Subject:
     if trust:
         program = _program(source.data, source.path)
         return _subject(source, program, _batch(program.example_inputs))
-    archive = read_archive(source.data, source.path)
+    archive = read_archive(source, source.path)
     with _doors(source.path):
-        return _load_checked(source, archive)
+        subject = _load_checked(source, archive)
+    source.require_unchanged()
+    return subject
 
 
 def read_program(source: Source) -> dict[str, Any]:

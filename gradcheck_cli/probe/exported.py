@@ -78,7 +78,7 @@ class _Reporter(fx.Interpreter):
             self.scopes.enter(frame[1], frame[2], leaf=frame[0] in self.leaves)
 
     def _leave_down_to(self, depth: int, place: int) -> None:
-        """Leave the frames above `depth`; what is read at `place` or later is what they return."""
+        """Leave the frames above `depth`; what is read at `place` or later is what they return, in the order it was made."""
         while len(self.frames) > depth:
             self.frames.pop()
             returned = [node for node in self.made.pop() if self.last_reads[node] >= place]

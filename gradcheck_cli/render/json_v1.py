@@ -20,13 +20,13 @@ def render(diagnosis: Diagnosis) -> str:
     """Return the report with a final newline; non-finite numbers as the strings ``nan``, ``inf``, ``-inf``."""
     # Converted once, a whole number in a field of floats reads 1.0, as it does when the report comes back from `parse`.
     typed = msgspec.convert(msgspec.to_builtins(diagnosis), Diagnosis)
-    return _dump(msgspec.to_builtins(typed))
+    return dump(msgspec.to_builtins(typed))
 
 
 def render_error(error: GradcheckError) -> str:
     """Return the object that stands in place of a report when there is none."""
     facts = {"slug": error.slug, "file": error.file, "message": error.message, "hint": error.hint}
-    return _dump({"schema_version": SCHEMA_VERSION, "error": facts})
+    return dump({"schema_version": SCHEMA_VERSION, "error": facts})
 
 
 def parse(text: str) -> Diagnosis:
@@ -58,7 +58,8 @@ def schema() -> str:
     return resources.files(__package__).joinpath("report.schema.json").read_text(encoding="utf-8")
 
 
-def _dump(value: object) -> str:
+def dump(value: object) -> str:
+    """Return lists, dictionaries, texts and numbers as JSON, in the same manner as the report."""
     return json.dumps(_finite(value), ensure_ascii=True, allow_nan=False, indent=2) + "\n"
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from gradcheck_cli.sample.leaf_inputs import IMAGE_SIZES
 from gradcheck_cli.sample.noise import Noise, Recipe
-from gradcheck_cli.sample.patterns import Constant, Marked, Switch
+from gradcheck_cli.sample.patterns import Constant, Marked, Option
 from gradcheck_cli.sample.pictures import IMAGES, VIDEOS, Form, channels_of, picture_forms
 from gradcheck_cli.sample.placeholders import IMAGE_MARKERS, MAX_FEATURES, SOUND_MARKERS, Features, features_of
 from gradcheck_cli.sample.series import by_dimension, series_forms
@@ -34,16 +34,21 @@ def main_input(root: nn.Module) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def is_known(root: nn.Module) -> bool:
+    """Tell whether the model has a config of that kind."""
+    return getattr(root, "config", None) is not None and main_input(root) is not None
+
+
 def declared_image(root: nn.Module) -> tuple[int, int, int] | None:
     """Return channels, height and width of the images that the config declares; None where it declares none."""
     config = getattr(root, "config", None)
-    declared = None if config is None or main_input(root) is None else sides(config, "image_size")
+    declared = sides(config, "image_size") if is_known(root) else None
     return None if declared is None else (channels_of(config), *declared)
 
 
 def left_out(root: nn.Module, signature: Signature, recipe: Recipe) -> tuple[str, ...]:
     """Return a remark for each kind of input that the model takes and `recipe` does not hold."""
-    if getattr(root, "config", None) is None or main_input(root) is None or recipe.args:
+    if not is_known(root) or recipe.args:
         return ()
     lacking = [
         kind
@@ -127,7 +132,7 @@ def _together(config: Any, signature: Signature) -> Iterator[Form]:
             yield inputs
             if number == 0 and signature.names("use_cache"):
                 # The cache is for generation; some cannot make one where all their layers are recurrent.
-                yield {**inputs, "use_cache": Switch(on=False)}
+                yield {**inputs, "use_cache": Option(value=False)}
 
 
 def _forms(config: Any, signature: Signature) -> list[Form]:
@@ -155,7 +160,7 @@ def _fewer(config: Any, signature: Signature, main: str) -> Iterator[Form]:
         given = {**words, **forms[0]}.get(name)
         yield {name: given} if given is not None else {}
         if given is not None and signature.names("use_cache"):
-            yield {name: given, "use_cache": Switch(on=False)}
+            yield {name: given, "use_cache": Option(value=False)}
 
 
 def _needed(config: Any, signature: Signature, inputs: Form, length: int) -> Form:

@@ -12,8 +12,8 @@ from gradcheck_cli.errors import SampleError
 from gradcheck_cli.sample.files import open_data
 from gradcheck_cli.sample.folders import ImageFolder
 
-MAX_PIXELS = 64_000_000
-"""Of one image as its header declares it: a small file can expand to gigabytes."""
+MAX_PIXELS = 32_000_000
+"""Of one image as its header declares it: a small file can expand to gigabytes. Each takes four bytes, or twice that."""
 MAX_FILE = 256 << 20
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 """Only these of Pillow's decoders are ever tried."""
@@ -78,8 +78,9 @@ def _opened(path: str, wanted: tuple[str, int, int] | None) -> Any:
 
 def _pixels(image: Any, operations: Any, wanted: tuple[str, int, int]) -> np.ndarray[Any, Any]:
     mode, width, height = wanted
-    upright = operations.exif_transpose(image)
-    return np.asarray(operations.fit(upright.convert(mode), (width, height)), dtype=np.uint8)
+    operations.exif_transpose(image, in_place=True)  # a copy of a large image is as large
+    converted = image if image.mode == mode else image.convert(mode)
+    return np.asarray(operations.fit(converted, (width, height)), dtype=np.uint8)
 
 
 def _too_large(message: str, path: str) -> SampleError:

@@ -1,4 +1,4 @@
-"""Made-up inputs that are more than noise: packed patches, constant rows, text with placeholders, switches."""
+"""Made-up inputs that are more than noise: packed patches, constant rows, text with placeholders, boxes, options."""
 
 from __future__ import annotations
 
@@ -64,14 +64,33 @@ class Marked(Noise):
 
 
 @dataclass(frozen=True)
-class Switch(Noise):
+class Boxes(Noise):
+    """The box of each word, ``(S, 4)`` as left, top, right, bottom, or ``(S, 8)`` as its corners clockwise.
+
+    Whole numbers below `high`; without one, fractions of the page.
+    """
+
+    def _values(self, size: int, generator: torch.Generator) -> torch.Tensor:
+        *rows, width = self._full(size)
+        ends = torch.rand((*rows, 2, 2), generator=generator).sort(-1).values
+        left, right, top, bottom = ends.flatten(-2).unbind(-1)
+        corners = (left, top, right, top, right, bottom, left, bottom)
+        boxes = torch.stack((left, top, right, bottom) if width == 4 else corners, -1)
+        return (boxes * self.high).long() if self.high else boxes
+
+    def __str__(self) -> str:
+        return f"boxes of words of shape ({', '.join(['B', *map(str, self.shape)])})"
+
+
+@dataclass(frozen=True)
+class Option(Noise):
     """An option of the model itself, no tensor."""
 
-    on: bool = False
+    value: bool | int | float = False
 
     def draw(self, size: int, generator: torch.Generator) -> Any:  # noqa: ARG002 - nothing random
         """Return the option."""
-        return self.on
+        return self.value
 
     def __str__(self) -> str:
-        return str(self.on)
+        return str(self.value)

@@ -20,22 +20,19 @@ _STRIDED = (nn.modules.conv._ConvNd, nn.modules.pooling._MaxPoolNd, nn.modules.p
 _DOUBLINGS = 3
 
 
-def large_enough(root: nn.Module, recipe: Recipe, trials: Trials) -> Recipe:
-    """Return the recipe with its pictures and signals twice as large, up to three times, where they shrink to a point.
+def large_enough(recipe: Recipe, trials: Trials) -> Recipe:
+    """Return the recipe, just tried, with its pictures and signals twice as large, up to three times, where they shrink.
 
-    Without a size that the model takes and that leaves more than a point, as it came.
+    As it came where the model takes no larger ones, or shrinks them, too.
     """
-    if not any(map(_strides, root.modules())):
-        return recipe
     larger = recipe
-    for _ in range(_DOUBLINGS + 1):
-        with shrinking(root) as points:
-            if trials.run(larger)[1] is not None:
-                return recipe
-        if not points:
-            return larger
+    for _ in range(_DOUBLINGS):
+        if not trials.shrank:
+            break
         larger = Recipe(tuple(map(_doubled, larger.args)), {k: _doubled(noise) for k, noise in larger.kwargs.items()})
-    return recipe
+        if trials.run(larger)[1] is not None:
+            return recipe
+    return recipe if trials.shrank else larger
 
 
 def _doubled(noise: Noise) -> Noise:

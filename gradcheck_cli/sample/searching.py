@@ -20,15 +20,20 @@ from torch.overrides import TorchFunctionMode
 
 from gradcheck_cli.records import Batch
 from gradcheck_cli.sample.blame import first_line, is_models_own
+from gradcheck_cli.sample.guesses import candidates
 from gradcheck_cli.sample.noise import Noise, Recipe
 from gradcheck_cli.sample.repairs import gap, repairs
+from gradcheck_cli.sample.signature import Signature
 
 MAX_TRIALS = 600
 MAX_SECONDS = 30.0
+"""Of the processor, so that a busy machine finds the same."""
 MAX_GUESSES = 300
 """First guesses tried before any is mended."""
 _TURN = 6
 """Changes of one call before another that came as far has its turn."""
+_OPTIONAL = 6
+"""Choices of an optional input that a message asks for."""
 _SIZES = (2, 3)
 """Samples in the two trials of a call: in the second, no size is right only because it is the batch's."""
 
@@ -36,14 +41,19 @@ _SIZES = (2, 3)
 class Trials:
     """Runs a model on recipes, and remembers how far the best of those that failed came."""
 
-    def __init__(self, draw: Callable[[Recipe, int], Batch], attempt: Callable[[Batch], object]) -> None:
-        """`draw` gives so many samples of a recipe, where the model is; `attempt` runs it and raises whatever it raises."""
+    def __init__(self, draw: Callable[[Recipe, int], Batch], attempt: Callable[[Batch], bool]) -> None:
+        """`draw` gives so many samples of a recipe, where the model is.
+
+        `attempt` runs the model, raises whatever it raises, and tells whether strides left a single position.
+        """
         self._draw, self._attempt = draw, attempt
-        self._deadline = time.monotonic() + MAX_SECONDS
+        self._deadline = time.thread_time() + MAX_SECONDS
         self._tried: set[str] = set()
         self._farthest = -1
         self.nearest: tuple[Recipe, str] | None = None
         """The call that came farthest, and its error."""
+        self.shrank = False
+        """Whether, in the last call that went well, strides left a single position."""
         self.models_own: tuple[Exception, Batch] | None = None
         """An error that no other input would cure."""
 
@@ -55,7 +65,7 @@ class Trials:
     @property
     def spent(self) -> bool:
         """Whether no trial or no time is left."""
-        return self.count >= MAX_TRIALS or time.monotonic() > self._deadline
+        return self.count >= MAX_TRIALS or time.thread_time() > self._deadline
 
     def is_new(self, recipe: Recipe) -> bool:
         """Tell whether no call like this was tried."""
@@ -68,10 +78,11 @@ class Trials:
             counting, batch = _Counting(), self._draw(recipe, size)
             try:
                 with counting:
-                    self._attempt(batch)
+                    shrank = self._attempt(batch)
             except Exception as error:  # whatever the model raises
                 self._remember(recipe, counting.done, error, batch)
                 return counting.done, first_line(error)
+        self.shrank = shrank
         return 0, None
 
     def _remember(self, recipe: Recipe, done: int, error: Exception, batch: Batch) -> None:
@@ -99,8 +110,13 @@ class _Failure:
         return self
 
 
-def search(root: nn.Module, guesses: Iterable[Recipe], trials: Trials) -> Recipe | None:
-    """Return the first call that the model takes, of `guesses` or mended from one of them; None if there is none in time."""
+def search(
+    root: nn.Module, signature: Signature, guesses: Iterable[Recipe], trials: Trials, *, mend: bool = True
+) -> Recipe | None:
+    """Return the first call that the model takes, of `guesses` or else, with `mend`, made from one of them by repairs.
+
+    None if there is none within the bounds.
+    """
     vocabularies = _vocabularies(root)
     frontier: list[_Failure] = []
     alike: Counter[tuple[int, str]] = Counter()
@@ -112,7 +128,8 @@ def search(root: nn.Module, guesses: Iterable[Recipe], trials: Trials) -> Recipe
         kind = (done, re.sub(r"\d+", "", message))
         alike[kind] += 1  # a new kind of error, as far on, is worth more than one seen before
         rank = (-done, gap(message), alike[kind], generation, trials.count)
-        return _Failure(rank, _changes(recipe, message, vocabularies))
+        more = _more(root, signature, recipe, message)
+        return _Failure(rank, itertools.chain(more, _changes(recipe, message, vocabularies)))
 
     for guess in itertools.islice(filter(trials.is_new, guesses), MAX_GUESSES):
         found = failure(guess, 0)
@@ -121,7 +138,7 @@ def search(root: nn.Module, guesses: Iterable[Recipe], trials: Trials) -> Recipe
         heapq.heappush(frontier, found)
         if trials.spent:
             return None
-    while frontier and not trials.spent:
+    while mend and frontier and not trials.spent:
         best = heapq.heappop(frontier)
         recipe = next(filter(trials.is_new, best.changes), None)
         if recipe is None:
@@ -152,6 +169,14 @@ def _vocabularies(root: nn.Module) -> tuple[int, ...]:
     """Return the sizes of the model's tables, the largest four."""
     tables = {part.num_embeddings for part in root.modules() if isinstance(part, (nn.Embedding, nn.EmbeddingBag))}
     return tuple(sorted(tables, reverse=True))[:4]
+
+
+def _more(root: nn.Module, signature: Signature, recipe: Recipe, error: str) -> Iterator[Recipe]:
+    """Yield the recipe with an optional input, which the message names and which is not given yet."""
+    for name in (*signature.positional[len(recipe.args) :], *signature.keywords):
+        if name not in recipe.kwargs and re.search(rf"\b{re.escape(name)}\b", error):
+            for noise in candidates(root, name, len(recipe.args), 2)[:_OPTIONAL]:
+                yield Recipe(recipe.args, {**recipe.kwargs, name: noise})
 
 
 def _changes(recipe: Recipe, error: str, vocabularies: tuple[int, ...]) -> Iterator[Recipe]:

@@ -28,6 +28,8 @@ class Signature:
     """Takes ``*args``."""
     any_keyword: bool
     """Takes ``**kwargs``."""
+    scalars: tuple[tuple[str, str], ...] = ()
+    """Name and type of the parameters that are annotated as a plain ``bool``, ``int`` or ``float``."""
 
     @property
     def positional(self) -> tuple[str, ...]:
@@ -78,7 +80,14 @@ def signature_of_call(function: Callable[..., object]) -> Signature | None:
         needed_keywords=tuple(p.name for p in keywords if p.default is kind.empty),
         any_positional=any(p.kind is kind.VAR_POSITIONAL for p in parameters),
         any_keyword=any(p.kind is kind.VAR_KEYWORD for p in parameters),
+        scalars=tuple((p.name, said) for p in parameters if (said := _annotation(p)) in ("bool", "int", "float")),
     )
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    """Return the annotation as text, whether it was written as a string or not."""
+    said = parameter.annotation
+    return said if isinstance(said, str) else str(getattr(said, "__name__", ""))
 
 
 def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:

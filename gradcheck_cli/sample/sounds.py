@@ -12,7 +12,10 @@ from gradcheck_cli.sample.signature import Signature
 
 SPECTROGRAMS = ("input_features", "audio_mel", "audio_input_features")
 _SOUND = ("audio", "speech", "encoder")
-_MASKS = ("input_features_mask", "feature_attention_mask", "audio_mel_mask", "audio_attention_mask")
+_MASKS = {
+    **dict.fromkeys(("input_features_mask", "feature_attention_mask", "audio_attention_mask"), True),
+    "audio_mel_mask": False,  # says what is padding
+}
 _FRAMES = 64
 _LENGTHS = (4000, 3840, 16000, 7680)
 """Of waveforms; the second divides by the strides of the usual codecs."""
@@ -54,6 +57,6 @@ def _spectrograms(config: Any, key: str) -> list[tuple[Form, int]]:
 
 
 def _with_masks(form: Form, signature: Signature, frames: int) -> Form:
-    masks: Form = {name: Noise((frames,), fill=True) for name in _MASKS if signature.names(name)}
+    masks: Form = {name: Noise((frames,), fill=heard) for name, heard in _MASKS.items() if signature.names(name)}
     longer: Form = {"is_longer": Constant((1,), values=(False,))} if signature.names("is_longer") else {}
     return {**form, **masks, **longer}

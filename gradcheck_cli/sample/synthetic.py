@@ -17,7 +17,7 @@ from gradcheck_cli.sample.guesses import guesses
 from gradcheck_cli.sample.input_shapes import InputShape
 from gradcheck_cli.sample.input_shapes import recipes as given_recipes
 from gradcheck_cli.sample.noise import Recipe
-from gradcheck_cli.sample.points import large_enough
+from gradcheck_cli.sample.points import large_enough, shrinking
 from gradcheck_cli.sample.searching import Trials, search
 from gradcheck_cli.sample.signature import Signature, signature_of
 from gradcheck_cli.sample.trial import attempt
@@ -85,15 +85,23 @@ def _first_of_given(subject: Subject, seed: int, given: Sequence[InputShape]) ->
 
 def _found(subject: Subject, seed: int) -> Recipe:
     signature = signature_of(subject.module)
-    trials = Trials(
-        lambda recipe, size: placed_batch(subject, _batch(recipe, size, torch.Generator().manual_seed(seed))),
-        lambda batch: attempt(subject.module, batch, fixed=subject.mode_fixed),
-    )
+
+    def drawn(recipe: Recipe, size: int) -> Batch:
+        return placed_batch(subject, _batch(recipe, size, torch.Generator().manual_seed(seed)))
+
+    def shrinks(batch: Batch) -> bool:
+        with shrinking(subject.module) as points:
+            attempt(subject.module, batch, fixed=subject.mode_fixed)
+        return bool(points)
+
+    trials = Trials(drawn, shrinks)
     known = huggingface.recipes(subject.module, signature)
-    recipe = search(subject.module, itertools.chain(known, guesses(subject.module, signature)), trials)
+    guessed = itertools.chain(known, guesses(subject.module, signature))
+    # Where a config tells names and sizes, its calls are all there is to try.
+    recipe = search(subject.module, signature, guessed, trials, mend=not huggingface.is_known(subject.module))
     if recipe is None:
         raise _nothing_found(subject, signature, trials)
-    return large_enough(subject.module, recipe, trials)
+    return large_enough(recipe, trials)
 
 
 def _nothing_found(subject: Subject, signature: Signature, trials: Trials) -> SampleError | NotCompleted:

@@ -32,6 +32,12 @@ from gradcheck_cli.worker.__main__ import main
 main()
 """
 _KINDS: dict[int, type[GradcheckError]] = {ExitStatus.NOT_COMPLETED: NotCompleted, ExitStatus.INTERNAL: InternalError}
+_ENVIRONMENT = {
+    # The order of a set of strings must not change from run to run: the same seed gives the same bytes.
+    "PYTHONHASHSEED": "0",
+    # glibc cannot use the hole that a freed gradient leaves for the next one of the same size; mapped, it leaves none.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+}
 _CHUNK = 65536
 _TICK = 0.1
 """Seconds between two looks at whether the worker lives: a process that it started may hold its pipes open."""
@@ -82,8 +88,7 @@ def _start(order: wire.Order) -> subprocess.Popen[bytes]:
         raise UsageError(
             "usage", f"a name is not valid UTF-8: {error.object!a}", hint="rename the file", file=order.request.model
         ) from error
-    # The order of a set of strings must not change from run to run: the same seed gives the same bytes.
-    environment = {"PYTHONHASHSEED": "0"} | os.environ
+    environment = _ENVIRONMENT | os.environ
     pipe = subprocess.PIPE
     worker = subprocess.Popen(
         [sys.executable, "-c", _START, _PACKAGE_PARENT],

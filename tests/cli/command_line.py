@@ -112,6 +112,26 @@ class CommandLine:
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
 
+def on_terminal(gradcheck: CommandLine, *options: str) -> bytes:
+    """Return what `gradcheck report` shows on a terminal."""
+    terminal, theirs = os.openpty()
+    gradcheck.environment |= {"TERM": "xterm-256color"}
+    process = gradcheck.start("report", *options, stdout=theirs)
+    os.close(theirs)
+    read = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # Linux: the other side is closed
+            break
+        if not chunk:
+            break
+        read += chunk
+    os.close(terminal)
+    process.communicate(timeout=60)
+    return read
+
+
 def troublesome() -> Diagnosis:
     """Return a report with what makes trouble: hostile names, numbers that are not finite."""
     layer = LayerReport(

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine, troublesome
+from command_line import CommandLine, on_terminal, troublesome
 
 from gradcheck_cli import store
 from gradcheck_cli.cli.app import run
@@ -122,22 +122,3 @@ def test_colours_only_for_a_terminal_that_wants_them(kept: CommandLine) -> None:
     assert b"\x1b[" in shown["--verbose"]
     assert b"\x1b" not in shown["--no-color"]
     assert b"first\\x1b[31m" in shown["--no-color"]
-
-
-def on_terminal(gradcheck: CommandLine, *options: str) -> bytes:
-    terminal, theirs = os.openpty()
-    gradcheck.environment |= {"TERM": "xterm-256color"}
-    process = gradcheck.start("report", *options, stdout=theirs)
-    os.close(theirs)
-    read = b""
-    while True:
-        try:
-            chunk = os.read(terminal, 65536)
-        except OSError:  # Linux: the other side is closed
-            break
-        if not chunk:
-            break
-        read += chunk
-    os.close(terminal)
-    process.communicate(timeout=60)
-    return read

@@ -44,9 +44,15 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, diagnosis: Diagnosis
         ([], "no command"),
         (["cure"], "no such command 'cure'"),
         (["diagnose"], "MODEL"),
-        (["diagnose", "a.pt", "b.pt"], "b.pt"),
         (["diagnose", "a.pt", "--dta", "x"], "--dta"),
-        (["diagnose", "a.pt", "--rehearse", "20"], "--rehearse"),
+        (["diagnose", "a.pt", "--rehearse", "-1"], "--rehearse"),
+        (["diagnose", "a.pt", "--csv", "--sarif"], "--sarif and --csv"),
+        (["diagnose", "a.pt", "--output", "a.json", "--output", "csv:a.json"], "a.json"),
+        (["diagnose", "a.pt", "--output", "csv:"], "names no file"),
+        (["compare", "a.json"], "OLD and NEW"),
+        (["compare", "a.json", "b.json", "c.json"], "not 3"),
+        (["compare", "a.json", "b.json", "--baseline", "c.json"], "--baseline and NEW"),
+        (["schema", "all"], "'report', 'comparison'"),
         (["diagnose", "a.pt", "--batch-size", "0"], "--batch-size"),
         (["diagnose", "a.pt", "--batches", "many"], "--batches"),
         (["diagnose", "a.pt", "--mode", "test"], "'train', 'eval'"),
@@ -102,9 +108,10 @@ def test_defaults_are_those_of_the_request(orders: list[Any]) -> None:
 
 def test_every_option_arrives(orders: list[Any]) -> None:
     line = (
-        "diagnose m:net --data d.npz --target y --loss mse --arch a:b --trust --batch-size 8 --batches 2 --mode eval "
+        "diagnose step_1.pt m:net --data d.npz --target y --loss mse --arch a:b --trust --batch-size 8 --batches 2 --mode eval "
         "--optimizer adamw --lr 1e-3 --dtype float64 --device cpu --seed 7 --select GC101,GC2 --select GC3 "
-        "--ignore GC9:head* --input-shape 3,4 --time-limit 5.5 --memory-limit 1.5G --debug --quiet"
+        "--ignore GC9:head* --input-shape 3,4 --rehearse 5 --reinit 3 --precision fp16 --time-limit 5.5 "
+        "--memory-limit 1.5G --debug --quiet"
     )
     run(line.split())
     request = Request(
@@ -125,7 +132,11 @@ def test_every_option_arrives(orders: list[Any]) -> None:
         select=("GC101", "GC2", "GC3"),
         ignore=("GC9:head*",),
         input_shape=("3,4",),
+        rehearse=5,
+        reinit=3,
+        precision="fp16",
     )
+    request = msgspec.structs.replace(request, earlier=("step_1.pt",))
     assert not set(msgspec.structs.asdict(Request(model="")).items()) & set(msgspec.structs.asdict(request).items())
     assert orders == [(wire.Order(request=request, memory_limit=3 * 2**29, debug=True), 5.5)]
 
@@ -159,6 +170,13 @@ def test_flag_over_file_over_default(orders: list[Any]) -> None:
         ("[tool.gradcheck]\nbatch-size = 'x'", "--batch-size"),
         ("[tool.gradcheck]\nlr = [1]", "lr"),
         ("[tool.gradcheck]\nselect = [1]", "select"),
+        ("[tool.gradcheck]\nselect = [{code = 'GC1', reason = 'x'}]", "select"),
+        ("[tool.gradcheck]\nignore = [{code = 'GC1', reson = 'x'}]", "did you mean reason?"),
+        ("[tool.gradcheck]\nignore = [{layer = 'head.*', reason = 'x'}]", "code"),
+        ("[tool.gradcheck]\nignore = [{code = 'GC1', layer = 'head'}]", "reason"),
+        ("[tool.gradcheck]\nignore = [{code = 'GC1', reason = ' '}]", "reason"),
+        ("[tool.gradcheck]\nignore = [{code = 1, reason = 'x'}]", "code"),
+        ("[tool.gradcheck]\nignore = [{code = 'GC1', layer = 'a,b', reason = 'x'}]", "comma"),
         ("[tool]\ngradcheck = 3", "table"),
         ("[tool.gradcheck", "cannot be read"),
     ],
@@ -170,6 +188,21 @@ def test_unusable_settings(orders: list[Any], settings: str, words: str, capsys:
     (line,) = capsys.readouterr().err.splitlines()
     assert ": pyproject.toml: " in line
     assert words in line
+
+
+def test_ignores_with_a_reason_beside_plain_ones(orders: list[Any]) -> None:
+    Path("pyproject.toml").write_text(
+        "[tool.gradcheck]\nignore = ['GC9', {layer = 'head.*', code = 'GC101', reason = 'small by design'}, "
+        "{code = 'GC2', reason = 'no sample yet'}]\n"
+    )
+    run(["diagnose", "m", "--quiet"])
+    assert orders[0][0].request.ignore == ("GC9", "GC101:head.*", "GC2")
+
+
+def test_format_flag_over_the_format_of_the_settings(orders: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pyproject.toml").write_text("[tool.gradcheck]\njson = true\n")
+    run(["diagnose", "m", "--csv"])
+    assert capsys.readouterr().out.startswith("layer,kind,verdict,")
 
 
 def test_settings_do_not_count_as_measuring_options_of_report(

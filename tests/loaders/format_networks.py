@@ -1,8 +1,9 @@
-"""The five networks of the table of formats: of classes of our own, and the same of torch.nn's alone."""
+"""The networks of the table of formats: of classes of our own, the same of torch.nn's alone, and those of transformers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +21,13 @@ class Recurrent(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.lstm(x)[0][:, -1])  # type: ignore[no-any-return]
+
+
+class Classifier(Recurrent):
+    """Reads the last state, not the outputs."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(x)[1][0][-1])  # type: ignore[no-any-return]
 
 
 def _mlp(activation: Callable[[], nn.Module], depth: int) -> list[nn.Module]:
@@ -57,6 +65,11 @@ def lstm() -> nn.Module:
     return Recurrent()
 
 
+def lstm_state() -> nn.Module:
+    torch.manual_seed(0)
+    return Classifier()
+
+
 def scrambled(kind: str) -> nn.Module:
     """The architecture of `kind` with other values: what a file brings must replace all of them."""
     module = NETWORKS[kind][0]()
@@ -86,10 +99,13 @@ def scrambled_lstm() -> nn.Module:
     return scrambled("lstm")
 
 
+def scrambled_lstm_state() -> nn.Module:
+    return scrambled("lstm_state")
+
+
 def of_torch_alone(module: nn.Module) -> nn.Module:
-    """The same network without a class of ours; only a sequence can be."""
-    assert isinstance(module, Net)
-    return nn.Sequential(*module)
+    """The same network without a class of ours, which only a sequence can be."""
+    return nn.Sequential(*module) if isinstance(module, Net) else module
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
@@ -98,5 +114,25 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     "vanishing": (vanishing, (16, 6), "vanishing"),
     "transformer": (transformer, (16, 5, 4), "healthy"),
     "lstm": (lstm, (16, 5, 4), "healthy"),
+    "lstm_state": (lstm_state, (16, 5, 4), "healthy"),
 }
 """Name → factory, shape of the sample, verdict."""
+
+LANGUAGE = ("healthy", "dead", "vanishing")
+
+
+def language(kind: str) -> Any:
+    """A small BERT of transformers' own class: healthy, with a dead layer, or with a vanishing signal."""
+    import transformers
+
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"vocab_size": 31, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    rest: dict[str, Any] = {"intermediate_size": 32, "hidden_act": "relu", "hidden_dropout_prob": 0.0, "num_labels": 3}
+    config = transformers.BertConfig(**sizes, **rest, attention_probs_dropout_prob=0.0)
+    model: Any = transformers.BertForSequenceClassification(config)
+    if kind == "dead":
+        nn.init.constant_(model.bert.encoder.layer[1].intermediate.dense.bias, -50.0)
+    elif kind == "vanishing":
+        with torch.no_grad():
+            model.bert.pooler.dense.weight *= 1e-9
+    return model

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import format_networks
 import msgspec
 import pytest
-import safetensors.torch
 import torch
-from format_networks import NETWORKS
-from torch import nn
+from format_files import BARE, exported, pickled, scripted, traced
+from format_networks import LANGUAGE, NETWORKS, language, of_torch_alone
 
 from gradcheck_cli import pipeline
+from gradcheck_cli.errors import ModelError
 from gradcheck_cli.records import Diagnosis
-
-_jit: Any = torch.jit  # has no types
 
 
 def _sample(kind: str) -> torch.Tensor:
@@ -32,117 +28,37 @@ def _expected(kind: str) -> Diagnosis:
     return pipeline.diagnose(NETWORKS[kind][0](), _sample(kind), rehearse=0)
 
 
-def _state_dict(module: nn.Module, folder: Path) -> Path:
-    torch.save(module.state_dict(), folder / "x.pth")
-    return folder / "x.pth"
-
-
-def _legacy(module: nn.Module, folder: Path) -> Path:
-    torch.save(module.state_dict(), folder / "x.bin", _use_new_zipfile_serialization=False)
-    return folder / "x.bin"
-
-
-def _checkpoint(module: nn.Module, folder: Path) -> Path:
-    wrapped = {f"module.{name}": value for name, value in module.state_dict().items()}
-    optimizer = torch.optim.Adam(module.parameters()).state_dict()
-    torch.save({"epoch": 3, "model_state_dict": wrapped, "optimizer": optimizer}, folder / "x.pt")
-    return folder / "x.pt"
-
-
-class Hyper:
-    """A class of the user's own, as Lightning pickles them."""
-
-    def __init__(self) -> None:
-        self.rate, self.me = 0.1, self
-
-
-def _lightning(module: nn.Module, folder: Path) -> Path:
-    wrapped = {f"net.{name}": value for name, value in module.state_dict().items()}
-    content = {"pytorch-lightning_version": "2.5.0", "state_dict": wrapped, "hyper_parameters": Hyper()}
-    torch.save(content, folder / "x.ckpt")
-    return folder / "x.ckpt"
-
-
-def _safetensors(module: nn.Module, folder: Path) -> Path:
-    safetensors.torch.save_file(module.state_dict(), folder / "x.safetensors")
-    return folder / "x.safetensors"
-
-
-def _sharded(module: nn.Module, folder: Path, ending: str) -> Path:
-    state = module.state_dict()
-    table = {name: f"part-{index % 2}.{ending}" for index, name in enumerate(state)}
-    for file in set(table.values()):
-        part = {name: state[name] for name in state if table[name] == file}
-        safetensors.torch.save_file(part, folder / file) if ending == "safetensors" else torch.save(part, folder / file)
-    (folder / f"x.{ending}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": table}))
-    return folder / f"x.{ending}.index.json"
-
-
-def _foreign_module(module: nn.Module, folder: Path) -> Path:
-    torch.save(module, folder / "x.pt")
-    return folder / "x.pt"
-
-
-def _legacy_module(module: nn.Module, folder: Path) -> Path:
-    torch.save(module, folder / "x.pt", _use_new_zipfile_serialization=False)
-    return folder / "x.pt"
-
-
-def _module(module: nn.Module, folder: Path) -> Path:
-    torch.save(format_networks.of_torch_alone(module), folder / "x.pt")
-    return folder / "x.pt"
-
-
-BARE: dict[str, Callable[[nn.Module, Path], Path]] = {
-    "state-dict": _state_dict,
-    "legacy": _legacy,
-    "checkpoint": _checkpoint,
-    "lightning": _lightning,
-    "safetensors": _safetensors,
-    "sharded-safetensors": functools.partial(_sharded, ending="safetensors"),
-    "sharded-bin": functools.partial(_sharded, ending="bin"),
-    "foreign-module": _foreign_module,
-    "legacy-module": _legacy_module,
+IMPOSSIBLE = {
+    ("module", "lstm"): "a forward of the user's own: it is not made of torch.nn's classes alone",
+    ("module", "lstm_state"): "the same",
 }
-_LOSES_OUTPUT = pytest.mark.xfail(strict=True, reason="of a module with several outputs the probe sees the last alone")
-CASES = [
-    pytest.param(form, kind, marks=_LOSES_OUTPUT if (form, kind) == ("exported", "lstm") else ())
-    for form in (*BARE, "trusted-module", "module", "exported", "scripted", "traced")
-    for kind in NETWORKS
-    # Tracing attention fails in torch itself.
-    if (form, kind)
-    not in (
-        ("module", "lstm"),
-        ("traced", "transformer"),
-    )  # its forward is the user's own: it is not made of torch.nn classes alone
-]
+"""The only cells that are empty, and why."""
+PROGRAMS = ("exported", "trusted-exported", "scripted", "traced")
+FORMATS = (*BARE, "module", "trusted-module", *PROGRAMS, "entry-point", "entry-file")
 
 
-OTHER_OUTPUTS = {
-    # It uses its output layer without calling it, so that only here is it a leaf, whose values are looked at.
-    ("exported", "MultiheadAttention"),
-    ("scripted", "MultiheadAttention"),
-    # A trace keeps only those of a module's outputs that are used: not the last states.
-    ("traced", "LSTM"),
-}
-"""Format and kind of layer of which the values, not the gradients, are others."""
-
-
-def _diagnosed(form: str, kind: str, folder: Path) -> Diagnosis:
-    module = NETWORKS[kind][0]()
-    sample = _sample(kind)
+def _saved(form: str, kind: str, folder: Path) -> str | Path:
+    """What to pass to `diagnose` for a network in a format."""
+    module, sample = NETWORKS[kind][0](), _sample(kind)
+    if form == "entry-point":
+        return f"format_networks:{kind}"
+    if form == "entry-file":
+        (folder / "nets.py").write_text(f"from format_networks import {kind} as build\n")
+        return f"{folder / 'nets.py'}:build"
     if form in BARE:
-        arch = f"format_networks:scrambled_{kind}"
-        return pipeline.diagnose(BARE[form](module, folder), sample, arch=arch, rehearse=0)
-    if form == "trusted-module":
-        return pipeline.diagnose(_foreign_module(module, folder), sample, trust=True, rehearse=0)
-    if form == "module":
-        return pipeline.diagnose(_module(module, folder), sample, rehearse=0)
-    if form in ("scripted", "traced"):
-        torch.jit.save(_jit.script(module) if form == "scripted" else _jit.trace(module, sample), folder / "x.pt")
-        return pipeline.diagnose(folder / "x.pt", sample, trust=True, batch_size=len(sample), rehearse=0)
-    torch.export.save(torch.export.export(module, (sample,)), folder / "x.pt2")
-    return pipeline.diagnose(folder / "x.pt2", sample, batch_size=len(sample), rehearse=0)
+        return BARE[form](module, folder)
+    if form == "scripted":
+        return scripted(module, folder)
+    if form in PROGRAMS:
+        return (traced if form == "traced" else exported)(module, folder, sample)
+    return pickled(module if form == "trusted-module" else of_torch_alone(module), folder)
+
+
+def _options(form: str, kind: str) -> dict[str, Any]:
+    options: dict[str, Any] = {"arch": f"format_networks:scrambled_{kind}"} if form in BARE else {}
+    if form in PROGRAMS:
+        options["batch_size"] = len(_sample(kind))  # the size that it was exported with
+    return options | {"trust": form.startswith("trusted") or form in ("scripted", "traced")}
 
 
 @pytest.fixture(autouse=True)
@@ -154,19 +70,55 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("form", "kind"), CASES)
+@pytest.mark.parametrize(
+    ("form", "kind"), [(form, kind) for form in FORMATS for kind in NETWORKS if (form, kind) not in IMPOSSIBLE]
+)
 def test_the_format_changes_nothing(form: str, kind: str, tmp_path: Path) -> None:
-    expected, found = _expected(kind), _diagnosed(form, kind, tmp_path)
-    assert expected.verdict.value == NETWORKS[kind][2]
+    assert _expected(kind).verdict.value == NETWORKS[kind][2]
+    found = pipeline.diagnose(_saved(form, kind, tmp_path), _sample(kind), rehearse=0, **_options(form, kind))
+    _assert_alike(found, _expected(kind))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("form", "kind"), IMPOSSIBLE)
+def test_what_is_said_to_be_impossible_is(form: str, kind: str, tmp_path: Path) -> None:
+    with pytest.raises((ModelError, RuntimeError)):
+        pipeline.diagnose(_saved(form, kind, tmp_path), _sample(kind), rehearse=0, **_options(form, kind))
+
+
+def _whole(model: Any, folder: Path) -> None:
+    model.save_pretrained(folder)
+
+
+def _shards(model: Any, folder: Path) -> None:
+    model.save_pretrained(folder, max_shard_size="12KB")
+    assert (folder / "model.safetensors.index.json").exists()
+
+
+def _bin(model: Any, folder: Path) -> None:
+    model.save_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize("save", [_whole, _shards, _bin])
+@pytest.mark.parametrize("kind", LANGUAGE)
+def test_hugging_face_directories_change_nothing(save: Callable[[Any, Path], None], kind: str, tmp_path: Path) -> None:
+    """The classes of transformers hold other networks than those above: a healthy, a dead and a vanishing transformer."""
+    words = torch.randint(0, 31, (16, 5), generator=torch.Generator().manual_seed(1))
+    model = language(kind)
+    save(model, tmp_path)
+    expected = pipeline.diagnose(model, {"input_ids": words}, rehearse=0)
+    assert expected.verdict.value == kind
+    _assert_alike(pipeline.diagnose(tmp_path, {"input_ids": words}, rehearse=0), expected)
+
+
+def _assert_alike(found: Diagnosis, expected: Diagnosis) -> None:
     assert (found.verdict, found.culprits) == (expected.verdict, expected.culprits)
     assert _layers(found) == _layers(expected)
     for layer, other in zip(found.layers, expected.layers, strict=True):
         assert layer.parameters == other.parameters
-        readings = msgspec.to_builtins(layer.readings)
-        own = msgspec.to_builtins(other.readings)
-        if (form, other.kind) in OTHER_OUTPUTS:
-            readings.pop("output_rms", None), own.pop("output_rms", None)
-        _assert_close(readings, own, layer.name)
+        _assert_close(msgspec.to_builtins(layer.readings), msgspec.to_builtins(other.readings), layer.name)
 
 
 def _layers(diagnosis: Diagnosis) -> list[tuple[str, str]]:

@@ -312,7 +312,8 @@ def test_foreign_classes_are_not_imported(state: dict[str, torch.Tensor], tmp_pa
     )
     path = forge.written(tmp_path, forge.archive(net, {"0": bytes(48), "1": bytes(16)}))
     code = (
-        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parent)!r}]\n"
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parent)!r},"
+        f" {str(Path(__file__).parents[1])!r}]\n"
         f"from gradcheck_cli.loaders import load\n"
         f"print(load({path!r}, arch='{HERE}:linear').module.weight.sum().item())\n"
         f"assert 'evil' not in sys.modules"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,8 @@ def float_outputs(output: Any) -> list[Tensor]:
     """All differentiable tensors in a model's output, whatever it is nested in."""
     if isinstance(output, Tensor):
         return [output] if output.requires_grad else []
+    if dataclasses.is_dataclass(output):
+        output = vars(output)
     if isinstance(output, dict):
         output = list(output.values())
     if isinstance(output, list | tuple):

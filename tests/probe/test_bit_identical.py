@@ -20,6 +20,7 @@ from gradcheck_cli.errors import NotCompleted
 from gradcheck_cli.probe.backward import backward
 from gradcheck_cli.probe.batch import forward, prepare
 from gradcheck_cli.probe.cotangents import predictions
+from gradcheck_cli.probe.layers import layers_of_calls
 from gradcheck_cli.probe.restore import untouched
 from gradcheck_cli.records import Batch
 
@@ -31,7 +32,15 @@ def instrumented(module: nn.Module, batch: Batch) -> Gradients:
     with untouched(module):
         subject = prepare(module, seed=0)
         run = forward(subject, batch)
-        return backward(run.tape, run.roots, signs(run.roots), subject.parameters, retain_graph=True).parameters
+        calls = layers_of_calls(run.tape.scopes, subject.owners)
+        found: dict[str, Tensor | None] = dict.fromkeys(subject.parameters)
+
+        def receive(name: str, gradient: Tensor) -> None:
+            assert found[name] is None, "given twice"
+            found[name] = gradient.clone()
+
+        backward(run.tape, run.roots, signs(run.roots), subject.parameters, receive, calls=calls, retain_graph=True)
+        return found
 
 
 def bare(module: nn.Module, batch: Batch) -> Gradients:

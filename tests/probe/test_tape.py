@@ -394,18 +394,40 @@ def test_gain_of_a_parametrized_layer(name: str) -> None:
     assert gain_of(readings, "1") == pytest.approx(gradient_at_input(layer, net[0](x), question(net(x))[0]), rel=1e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="two readers of one tensor in one layer: norms are added, not the gradients")
-def test_gain_of_a_layer_that_reads_its_input_twice() -> None:
-    class Squared(nn.Module):
+class Squared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * (x * x)
+
+
+class RootMeanSquareNorm(nn.Module):
+    """As language models write it: x is read by two operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(torch.float64)
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6)).float()
+
+
+@pytest.mark.parametrize("make", [Squared, RootMeanSquareNorm])
+@pytest.mark.parametrize("residual", [False, True])
+def test_gain_of_a_layer_that_reads_its_input_twice(make: Callable[[], nn.Module], residual: bool) -> None:
+    class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.scale = nn.Parameter(torch.ones(6))
+            self.first, self.layer = nn.Linear(6, 6), make()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.scale * (x * x)
+            x = self.first(x)
+            return 3 * x + self.layer(x) if residual else self.layer(x)
 
-    layer = Squared()
-    net = nn.Sequential(nn.Linear(6, 6), layer)
-    x = torch.randn(8, 6)
+    net, x = Net(), torch.randn(8, 6)
     readings = look_at(net, x)
-    assert gain_of(readings, "1") == pytest.approx(gradient_at_input(layer, net[0](x), question(net(x))[0]), rel=1e-4)
+    expected = gradient_at_input(net.layer, net.first(x), question(net(x))[0])
+    assert gain_of(readings, "layer") == pytest.approx(expected, rel=1e-4)

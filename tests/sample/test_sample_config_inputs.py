@@ -70,12 +70,27 @@ def test_special_tokens_that_are_lists_are_avoided() -> None:
     assert sample.batches[0].kwargs["input_ids"].max() > 30
 
 
+def test_a_text_that_is_read_off_at_its_end_has_one() -> None:
+    class Contrasts(ByConfig):
+        def forward(self, input_ids: Any = None) -> torch.Tensor:
+            ends = (input_ids == 2).int()
+            assert (ends.sum(1) == 1).all()
+            return self.tokens(input_ids)[ends.bool()]  # type: ignore[no-any-return]
+
+    draw(subject_of(Contrasts(eos_token_id=2, projection_dim=4)))
+
+
 @pytest.mark.parametrize(("corners", "dtype", "width"), [(None, torch.int64, 4), (8, torch.float32, 8)])
 def test_boxes_of_words(corners: int | None, dtype: torch.dtype, width: int) -> None:
     class Lays(ByConfig):
         def forward(self, input_ids: Any = None, bbox: Any = None) -> torch.Tensor:
             assert bbox.dtype == dtype
             assert bbox.shape == (*input_ids.shape, width)
+            assert (bbox >= 0).all()
+            assert (bbox < (1 if corners else 1000)).all()
+            far = (2, 3) if width == 4 else (4, 5)
+            assert (bbox[..., :2] <= bbox[..., far]).all()
+            assert bbox.float().std() > 0
             return self.tokens(input_ids)  # type: ignore[no-any-return]
 
     draw(subject_of(Lays(dim_bbox=corners)))

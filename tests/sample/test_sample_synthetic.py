@@ -12,7 +12,7 @@ from torch import nn
 
 from gradcheck_cli.errors import NotCompleted, SampleError
 from gradcheck_cli.records import Batch
-from gradcheck_cli.sample import synthetic
+from gradcheck_cli.sample import searching
 
 
 class LeNet(nn.Module):
@@ -86,6 +86,11 @@ def diffusion(self: Any, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 def lengths(self: Any, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True)
     return torch.as_tensor(self.rnn(packed)[1])
+
+
+def rounds(self: Any, x: torch.Tensor, times: int, hard: bool, *, scale: float) -> torch.Tensor:
+    assert (type(times), type(hard), type(scale)) == (int, bool, float)
+    return torch.as_tensor(self.fc(x) * scale)
 
 
 def nano(self: Any, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -199,6 +204,13 @@ def test_values_are_unit_normal_and_tokens_in_range_without_padding() -> None:
     assert sorted(set(tokens.flatten().tolist())) == list(range(1, 50))
 
 
+def test_plain_options_are_known_by_their_annotation() -> None:
+    batch = draw(subject_of(Forward(rounds, fc=nn.Linear(3, 2))), batch_size=2).batches[0]
+    assert batch.args[0].shape == (2, 3)
+    assert batch.args[1:] == (1, False)
+    assert batch.kwargs == {"scale": 1.0}
+
+
 def test_no_input_found_says_what_forward_takes() -> None:
     def forward(self: Any, graph: Any, weights: Any) -> Any:
         return self.fc(graph.nodes) + weights.edges
@@ -209,6 +221,9 @@ def test_no_input_found_says_what_forward_takes() -> None:
     assert error.slug == "no-input-found"
     assert "forward(graph, weights)" in error.message
     assert "--data with graph, weights" in error.hint
+    assert "--input-shape" in error.hint
+    assert "the nearest, normal noise of shape" in error.message
+    assert "\n" not in str(error)
 
 
 def test_trials_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,9 +237,9 @@ def test_trials_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     module = Forward(forward, **{f"l{i}": nn.Linear(i + 3, 2) for i in range(5)})
     with pytest.raises(SampleError, match="tries"):
         draw(subject_of(module))
-    assert calls == synthetic.MAX_TRIALS
+    assert calls == searching.MAX_TRIALS
     calls, clock = 0, iter(range(0, 10_000, 20))
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "thread_time", lambda: float(next(clock)))
     with pytest.raises(SampleError):
         draw(subject_of(module))
     assert calls == 2

@@ -102,8 +102,8 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
     return buffer.getvalue()
 
 
-def unzipped(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as source:
+def unzipped(file: Path | io.BytesIO) -> dict[str, bytes]:
+    with zipfile.ZipFile(file) as source:
         return {member: source.read(member) for member in source.namelist()}
 
 
