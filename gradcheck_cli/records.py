@@ -88,6 +88,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
+class InputSpec:
+    """What a file says of one input of its model."""
+
+    name: str
+    """The parameter of forward that it is."""
+    dtype: str
+    """Name of torch's dtype."""
+    shape: tuple[int | str, ...] | None
+    """A free dimension is a symbol; None where nothing is said."""
+    below: int = 0
+    """Integers are below it, because they choose rows of a table; 0 where nothing is known."""
+
+
+@dataclass(frozen=True)
 class Subject:
     """A loaded model. What a loader gives; nothing after it knows the format."""
 
@@ -101,6 +115,8 @@ class Subject:
     """Of the file's bytes; None where there is no file."""
     example_inputs: Batch | None = None
     """Inputs that the file itself carries, where the format has them."""
+    inputs: tuple[InputSpec, ...] = ()
+    """What the file says that its inputs are, where the format tells."""
     mode_fixed: bool = False
     """True where train or eval is baked into the file (`.pt2`, ONNX)."""
     remarks: tuple[str, ...] = ()

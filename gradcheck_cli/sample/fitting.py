@@ -12,6 +12,7 @@ from gradcheck_cli.records import Batch, Subject
 from gradcheck_cli.sample.arrays import placed
 from gradcheck_cli.sample.batching import cut, whole
 from gradcheck_cli.sample.blame import explain
+from gradcheck_cli.sample.declared import fixed_batch
 from gradcheck_cli.sample.expectations import device_of, floating_dtype
 from gradcheck_cli.sample.matching import Call
 from gradcheck_cli.sample.trial import Trial, attempt
@@ -57,7 +58,9 @@ def own_dtype(subject: Subject) -> torch.dtype:
 
 
 def own_batch_size(subject: Subject) -> int | None:
-    """Return the number of samples in the file's example inputs, None without."""
+    """Return the only number of samples that the file takes, or that of its example inputs; None where it says neither."""
+    if subject.inputs:
+        return fixed_batch(subject)
     example = subject.example_inputs
     found = [tensor for tensor in leaves((example.args, example.kwargs)) if tensor.dim()] if example else []
     return int(found[0].shape[0]) if found else None

@@ -10,7 +10,7 @@ import torch
 
 from gradcheck_cli.errors import GradcheckError, NotCompleted, SampleError
 from gradcheck_cli.records import Batch, Subject
-from gradcheck_cli.sample import huggingface
+from gradcheck_cli.sample import declared, huggingface
 from gradcheck_cli.sample.blame import explain, first_line, is_models_own
 from gradcheck_cli.sample.examples import example_batches
 from gradcheck_cli.sample.fitting import Drawn, placed_batch, try_batch
@@ -50,7 +50,8 @@ def make_up(
     else:
         recipe = _first_taken(subject, seed)
         needs_input = bool(recipe.args or recipe.kwargs)
-        pieces = [_batch(recipe, batch_size, generator) for _ in range(batches if needs_input else 1)]
+        size = declared.fixed_batch(subject) or batch_size
+        pieces = [_batch(recipe, size, generator) for _ in range(batches if needs_input else 1)]
         remark = f"made-up input: {recipe}"
     try:
         trial = try_batch(subject, pieces[0])
@@ -83,7 +84,8 @@ def _first_taken(subject: Subject, seed: int) -> Recipe:
     signature = signature_of(subject.module)
     failures: list[tuple[Exception, Batch]] = []
     deadline = time.monotonic() + MAX_SECONDS
-    for recipe in itertools.islice(_recipes(subject.module, signature), MAX_TRIALS):
+    every = itertools.chain(declared.recipes(subject), _recipes(subject.module, signature))
+    for recipe in itertools.islice(every, MAX_TRIALS):
         batch = _batch(recipe, _TRIED, torch.Generator().manual_seed(seed))
         try:
             try_batch(subject, batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,17 +10,20 @@ import onnx
 import onnx.inliner
 
 from gradcheck_cli.loaders.onnx_model import parameters, values
-from gradcheck_cli.loaders.onnx_model.compiler import Compiler, finish
-from gradcheck_cli.loaders.onnx_model.module import OnnxModule
-from gradcheck_cli.loaders.onnx_model.names import frames_of
+from gradcheck_cli.loaders.onnx_model.compiler import Compiler, finish, reads_of
+from gradcheck_cli.loaders.onnx_model.module import Held, OnnxModule
+from gradcheck_cli.loaders.onnx_model.program import Frame
+from gradcheck_cli.loaders.onnx_model.simplify import fold, mark_shape_arithmetic, separate
 from gradcheck_cli.onnx_ops.registry import Mode
 
 
-def build(model: onnx.ModelProto, stored: Mapping[str, Any] | None = None, outputs: tuple[str, ...] | None = None) -> OnnxModule:
+def build(
+    model: onnx.ModelProto, stored: Mapping[str, Any] | None = None, outputs: tuple[str, ...] | None = None
+) -> OnnxModule:
     """The differentiable module of `model`.
 
     Args:
-        model: checked; it is not changed.
+        model: checked, and used up: its graph may be changed.
         stored: initialiser → value, for those whose data do not lie in `model`.
         outputs: which outputs; the floating ones if None (all, if there are none).
 
@@ -29,16 +33,35 @@ def build(model: onnx.ModelProto, stored: Mapping[str, Any] | None = None, outpu
     """
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
+    graph = model.graph
     opsets = {"" if each.domain == "ai.onnx" else each.domain: each.version for each in model.opset_import}
+    initial = _initial(graph, stored or {})
+    separate(graph, initial)
+    planned = parameters.plan(graph, initial)
     mode = Mode()
-    graph = Compiler(opsets, mode, frames_of).graph(model.graph, outputs or floating_outputs(model.graph))
-    initial = {value.name: values.tensor(value) for value in model.graph.initializer if not (stored and value.name in stored)}
-    initial |= {value.values.name: values.sparse(value) for value in model.graph.sparse_initializer}
-    initial |= stored or {}
-    graph.inputs = tuple(name for name in graph.inputs if name not in initial)
-    placed = parameters.assign(model.graph, initial)
-    used = {name: value for name, value in placed.items() if name in graph.captured}
-    return OnnxModule(finish(graph), used, mode)
+    compiled = Compiler(opsets, mode, functools.partial(_frames, planned)).graph(
+        graph, outputs or floating_outputs(graph)
+    )
+    compiled.inputs = tuple(name for name in compiled.inputs if name not in initial)
+    constants = {name: value for name, value in planned.initial.items() if not isinstance(value, (Held, tuple))}
+    fold(compiled, constants)
+    floating = frozenset(value.name for value in graph.input if _may_be_floating(value))
+    mark_shape_arithmetic(compiled, constants, floating)
+    placed = planned.initial | constants
+    read = {name for step in compiled.steps for name in reads_of(step)} | set(compiled.outputs)
+    return OnnxModule(
+        finish(compiled), {name: value for name, value in placed.items() if name in read}, mode, planned.kinds
+    )
+
+
+def _initial(graph: onnx.GraphProto, stored: Mapping[str, Any]) -> dict[str, Any]:
+    initial = {value.name: values.tensor(value) for value in graph.initializer if value.name not in stored}
+    return initial | {value.values.name: values.sparse(value) for value in graph.sparse_initializer} | dict(stored)
+
+
+def _frames(planned: parameters.Plan, node: onnx.NodeProto) -> tuple[Frame, ...] | None:
+    first = next((name for name in node.output if name), "")
+    return planned.frames.get(first)
 
 
 def floating_outputs(graph: onnx.GraphProto) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from gradcheck_cli.loaders.refusals import printable
 from gradcheck_cli.onnx_ops import table
 from gradcheck_cli.onnx_ops.registry import Call, Mode, Operator
 
-Frames = Callable[[onnx.NodeProto], tuple[Frame, ...]]
-"""The module calls around a node, outermost first."""
+Frames = Callable[[onnx.NodeProto], tuple[Frame, ...] | None]
+"""The module calls around a node, outermost first; None: those of the node before it."""
 
 
 class UnsupportedError(Exception):
@@ -34,7 +34,7 @@ class AttributeFault(Exception):
 class Compiler:
     """Compiles the graphs of one model, whose functions are inlined already."""
 
-    def __init__(self, opsets: Mapping[str, int], mode: Mode, frames: Frames = lambda _node: ()) -> None:
+    def __init__(self, opsets: Mapping[str, int], mode: Mode, frames: Frames = lambda _node: None) -> None:
         """`opsets`: domain (the standard one is empty) → version."""
         self.opsets = opsets
         self.mode = mode
@@ -66,7 +66,7 @@ class Compiler:
         """A graph that is an attribute: its initialisers become steps, since it has no module to hold them."""
         graph = self._graph(proto)
         constants = [
-            Step(f"initializer {value.name}", functools.partial(_give, values.tensor(value)), (), (value.name,))
+            Step(f"initializer {value.name}", "", functools.partial(_give, values.tensor(value)), (), (value.name,))
             for value in proto.initializer
             if value.name not in graph.inputs
         ]
@@ -84,17 +84,17 @@ class Compiler:
         label = _label(node)
         if found is None:
             self.missing[(domain, node.op_type, version)] += 1
-            return Step(label, _give, inputs, outputs, bodies=bodies)
+            return Step(label, node.op_type, _give, inputs, outputs, bodies=bodies)
         frames = self.frames(node)
         for body in bodies.values():
-            _inside(body, frames)
+            _inside(body, frames or ())
         attributes = {
             each.name: values.attribute(each) for each in node.attribute if each.type != onnx.AttributeProto.GRAPH
         }
         _check_attributes(found, {*attributes, *bodies}, label)
         call = Call(version, tuple(map(bool, outputs)), self.mode)
         run = functools.partial(found.run, call) if found.takes_call else found.run
-        return Step(label, run, inputs, outputs, attributes, bodies, frames)
+        return Step(label, node.op_type, run, inputs, outputs, attributes, bodies, frames)
 
 
 def needed(nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
@@ -136,7 +136,7 @@ def _captured(graph: Graph, initial: Mapping[str, Any]) -> tuple[str, ...]:
     own = {*graph.inputs, *initial}
     free: dict[str, None] = {}
     for step in graph.steps:
-        for name in _step_reads(step):
+        for name in reads_of(step):
             if name not in own:
                 free[name] = None
         own.update(step.outputs)
@@ -144,7 +144,8 @@ def _captured(graph: Graph, initial: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(free)
 
 
-def _step_reads(step: Step) -> list[str]:
+def reads_of(step: Step) -> list[str]:
+    """The values that a step reads, those that its bodies capture included."""
     names = [name for name in step.inputs if name is not None]
     return names + [name for body in step.bodies.values() for name in body.captured]
 
@@ -152,7 +153,7 @@ def _step_reads(step: Step) -> list[str]:
 def _mark_releases(graph: Graph) -> None:
     alive = set(graph.outputs)
     for step in reversed(graph.steps):
-        handled = {*_step_reads(step), *step.outputs}
+        handled = {*reads_of(step), *step.outputs}
         step.release = tuple(sorted(name for name in handled - alive if name))
         alive |= handled
 
@@ -167,26 +168,27 @@ def mark_calls(graph: Graph) -> None:
         return tuple(name for name in names if last_read.get(name, -1) >= end)
 
     for index, step in enumerate(graph.steps):
+        frames = step.frames if step.frames is not None else tuple(frame for frame, _ in open_calls)
         common = 0
-        while common < min(len(open_calls), len(step.frames)) and open_calls[common][0] == step.frames[common]:
+        while common < min(len(open_calls), len(frames)) and open_calls[common][0][0] == frames[common][0]:
             common += 1
         ending = open_calls[common:][::-1]
         del open_calls[common:]
         step.leave = tuple(handed_out(names, index) for _, names in ending)
-        step.enter = tuple((frame, frame[0] in leaves) for frame in step.frames[common:])
-        open_calls += [(frame, []) for frame in step.frames[common:]]
+        step.enter = tuple((frame, frame[0] in leaves) for frame in frames[common:])
+        open_calls += [(frame, []) for frame in frames[common:]]
         for _, names in open_calls:
             names += [name for name in step.outputs if name]
     graph.leave = tuple(handed_out(names, len(graph.steps)) for _, names in reversed(open_calls))
 
 
 def _last_reads(graph: Graph) -> dict[str, int]:
-    last = {name: index for index, step in enumerate(graph.steps) for name in _step_reads(step)}
+    last = {name: index for index, step in enumerate(graph.steps) for name in reads_of(step)}
     return last | dict.fromkeys(graph.outputs, len(graph.steps))
 
 
 def _leaf_paths(graph: Graph) -> set[str]:
-    stacks = {step.frames for step in graph.steps}
+    stacks = {step.frames for step in graph.steps if step.frames}
     inner = {frame[0] for frames in stacks for frame in frames[:-1]}
     return {frame[0] for frames in stacks for frame in frames} - inner
 
@@ -194,7 +196,7 @@ def _leaf_paths(graph: Graph) -> set[str]:
 def _inside(body: Graph, frames: tuple[Frame, ...]) -> None:
     """The body's nodes run within the calls around the node that it belongs to: those are open already."""
     for step in body.steps:
-        if step.frames[: len(frames)] == frames:
+        if step.frames is not None and step.frames[: len(frames)] == frames:
             step.frames = step.frames[len(frames) :]
     mark_calls(body)
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gradcheck_cli.calls import Listener
-from gradcheck_cli.loaders.onnx_model.program import Graph, run
+from gradcheck_cli.loaders.onnx_model.program import Graph, Step, run
 from gradcheck_cli.onnx_ops.registry import Mode
 
 
@@ -25,8 +25,8 @@ class Held:
     value: torch.Tensor
 
 
-Initial = Held | torch.Tensor | tuple["Initial", ...] | Any
-"""What a value of the graph begins as: a parameter, a constant, or several where an operator takes them apart."""
+Initial = Any
+"""What a value of the graph begins as: a `Held`, a constant, or a tuple of these where an operator takes it apart."""
 
 
 class Part(nn.Module):
@@ -70,6 +70,11 @@ class OnnxModule(nn.Module):
             parent._parameters[leaf] = nn.Parameter(value.value, requires_grad=value.value.is_floating_point())
         return parent._parameters, leaf
 
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The nodes of the main graph that are run."""
+        return self._graph.steps
+
     def run_program(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs: one tensor, or a dict by name. Raises what the operators raise, as `program.NodeError`."""
         return self._named(run(self._graph, self._values(args, kwargs)))
@@ -99,7 +104,7 @@ class OnnxModule(nn.Module):
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> OnnxModule:
         """Constants go with the parameters to another device or dtype."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._constants = {
             name: fn(value) if isinstance(value, torch.Tensor) else value for name, value in self._constants.items()
         }

@@ -23,6 +23,7 @@ class Step:
 
     label: str
     """Name and operator, for messages."""
+    operator: str
     run: Callable[..., Any]
     inputs: tuple[str | None, ...]
     outputs: tuple[str, ...]
@@ -30,8 +31,8 @@ class Step:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     bodies: Mapping[str, Graph] = field(default_factory=dict)
     """Attributes that are graphs."""
-    frames: tuple[Frame, ...] = ()
-    """The module calls around it, outermost first."""
+    frames: tuple[Frame, ...] | None = None
+    """The module calls around it, outermost first; None: those of the step before it."""
     release: tuple[str, ...] = ()
     """Values that no later step reads."""
     leave: tuple[tuple[str, ...], ...] = ()
@@ -117,5 +118,8 @@ def _run_body(body: Graph, around: Mapping[str, Any], listener: Listener | None,
 
 
 def _described(arguments: Sequence[Any]) -> str:
-    shapes = [f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}" if hasattr(value, "shape") else "–" for value in arguments]
+    shapes = [
+        f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}" if hasattr(value, "shape") else "–"
+        for value in arguments
+    ]
     return f" (inputs {', '.join(shapes[:8])})" if shapes else ""

@@ -36,7 +36,11 @@ DTYPES: Mapping[int, torch.dtype] = {
 }
 """ONNX element type → torch dtype; the types of 2 and 4 bits and strings have none."""
 FLOATING = frozenset(number for number, dtype in DTYPES.items() if dtype.is_floating_point)
-SMALL = frozenset(getattr(onnx.TensorProto, name) for name in ("UINT4", "INT4", "UINT2", "INT2", "FLOAT4E2M1") if hasattr(onnx.TensorProto, name))
+SMALL = frozenset(
+    getattr(onnx.TensorProto, name)
+    for name in ("UINT4", "INT4", "UINT2", "INT2", "FLOAT4E2M1")
+    if hasattr(onnx.TensorProto, name)
+)
 """Element types of less than a byte: held as int8, uint8 or float32."""
 _BITS = {2: torch.uint16, 1: torch.uint8}
 

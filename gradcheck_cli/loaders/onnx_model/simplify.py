@@ -1,0 +1,142 @@
+"""What can be settled before the first run: constants folded, copies of equal weights told apart, shape arithmetic marked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+import torch
+
+from gradcheck_cli.loaders.onnx_model.names import Names
+from gradcheck_cli.loaders.onnx_model.parameters import SLOTS
+from gradcheck_cli.loaders.onnx_model.program import Graph, Step
+from gradcheck_cli.loaders.onnx_model.values import FLOATING
+
+MAX_FOLDED = 1 << 22
+"""Elements of a constant that is computed once instead of in every run."""
+_NOT_FOLDED = frozenset(
+    (
+        "RandomNormal",
+        "RandomUniform",
+        "RandomNormalLike",
+        "RandomUniformLike",
+        "Bernoulli",
+        "Multinomial",
+        "Dropout",
+        "BatchNormalization",
+    )
+)
+_INTEGER = frozenset(
+    {
+        *("Shape", "Size", "NonZero", "ArgMax", "ArgMin", "NonMaxSuppression", "SequenceLength", "IsNaN", "IsInf"),
+        *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Not", "Xor"),
+    }
+)
+"""Operators whose results are never floating."""
+_BY_FIRST = frozenset(
+    ("Gather", "Reshape", "Slice", "Expand", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Tile", "Pad")
+)
+"""Operators whose result is of the type of their first input."""
+_MAKES_FLOATS = frozenset(("ConstantOfShape", "EyeLike", "OneHot", "DequantizeLinear", "CastLike"))
+
+
+def separate(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
+    """Undo what exporters do to equal weights: give every module its own again. Changes both arguments.
+
+    Exporters keep one of several initialisers with the same values, such as the zero biases of a new net, and so tie what
+    was never tied. The older exporter of torch leaves an Identity for each; the newer one shares the initialiser itself.
+    Tables that are looked up stay shared: those are tied on purpose.
+    """
+    kept = []
+    for node in graph.node:
+        if (
+            node.op_type == "Identity"
+            and node.input[0] in initial
+            and node.output[0] not in {o.name for o in graph.output}
+        ):
+            initial[node.output[0]] = _copied(initial[node.input[0]])
+        else:
+            kept.append(node)
+    if len(kept) < len(graph.node):
+        del graph.node[:]
+        graph.node.extend(kept)
+    names = Names(graph.node)
+    first: dict[str, str] = {}
+    for node in graph.node:
+        frames = names.frames(node)
+        if not frames or node.op_type == "Gather":
+            continue
+        path = frames[-1][0]
+        for slot, name in enumerate(node.input):
+            if name in initial and slot in SLOTS.get(node.op_type, {}) and first.setdefault(name, path) != path:
+                own = _name_beside(name, path, SLOTS[node.op_type][slot])
+                if own not in initial:
+                    initial[own] = _copied(initial[name])
+                node.input[slot] = own
+
+
+def _name_beside(name: str, path: str, role: str) -> str:
+    """What the initialiser of the module at `path` was called, from its twin's name."""
+    owner, _, leaf = name.rpartition(".")
+    alike = owner.rpartition(".")[2] == path.rpartition(".")[2]
+    return f"{path}.{leaf if alike else role}"
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def fold(graph: Graph, constants: dict[str, Any]) -> None:
+    """Compute the steps whose inputs are all constants, and move their results from `graph.steps` to `constants`."""
+    kept = []
+    for step in graph.steps:
+        if not _foldable(step, constants) or not _folded(step, constants):
+            kept.append(step)
+    graph.steps = kept
+
+
+def _foldable(step: Step, constants: Mapping[str, Any]) -> bool:
+    return (
+        not step.bodies
+        and step.operator not in _NOT_FOLDED
+        and all(name is None or name in constants for name in step.inputs)
+    )
+
+
+def _folded(step: Step, constants: dict[str, Any]) -> bool:
+    """Whether it could be computed; if not, the run will say why."""
+    results: Any = None
+    with contextlib.suppress(Exception), torch.no_grad():
+        results = step.run(*(constants[name] if name is not None else None for name in step.inputs), **step.attributes)
+    results = results if isinstance(results, tuple) else (results,)
+    sizes = [value.numel() for value in results if isinstance(value, torch.Tensor)]
+    if not sizes or max(sizes) > MAX_FOLDED or len(results) < len(step.outputs):
+        return False
+    constants.update({name: value for name, value in zip(step.outputs, results, strict=False) if name})
+    return True
+
+
+def mark_shape_arithmetic(graph: Graph, constants: Mapping[str, Any], floating_inputs: frozenset[str]) -> None:
+    """Shape arithmetic belongs to no module call: exporters move it to where it suits them."""
+    whole = {
+        name for name, value in constants.items() if isinstance(value, torch.Tensor) and not value.is_floating_point()
+    }
+    whole |= set(graph.inputs) - floating_inputs
+    for step in graph.steps:
+        if _gives_integers(step, whole):
+            whole.update(step.outputs)
+            step.frames = None
+
+
+def _gives_integers(step: Step, whole: set[str]) -> bool:
+    names = [name for name in step.inputs if name is not None]
+    if step.operator in _INTEGER:
+        return True
+    if step.operator in _MAKES_FLOATS or step.bodies or not names:
+        return False
+    if step.operator == "Cast":
+        return step.attributes.get("to") not in FLOATING
+    telling = names[:1] if step.operator in _BY_FIRST else names[1:2] if step.operator == "Where" else names
+    return all(name in whole for name in telling)
