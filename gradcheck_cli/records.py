@@ -70,6 +70,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """``cross-entropy``, ``bce``, ``mse``, ``l1``, ``nll``, ``none`` or ``module:callable``; None: found from the target."""
     arch: str | None = None
     trust: bool = False
+    parity: bool = True
+    """Compare an ONNX model's forward pass with ONNX Runtime's first."""
     batch_size: int = 32
     batches: int = 4
     mode: Literal["train", "eval"] = "train"
@@ -117,6 +119,8 @@ class Subject:
     """Inputs that the file itself carries, where the format has them."""
     inputs: tuple[InputSpec, ...] = ()
     """What the file says that its inputs are, where the format tells."""
+    parity: Callable[[Batch], tuple[str, ...]] | None = None
+    """Compares a run on a batch with another implementation, where there is one: remarks, or a `ModelError`."""
     mode_fixed: bool = False
     """True where train or eval is baked into the file (`.pt2`, ONNX)."""
     remarks: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import onnx
 from google.protobuf.message import DecodeError
 
@@ -11,6 +13,7 @@ from gradcheck_cli.loaders.onnx_model.check import GraphFault, check
 from gradcheck_cli.loaders.onnx_model.compiler import AttributeFault, UnsupportedError
 from gradcheck_cli.loaders.onnx_model.inputs import input_specs
 from gradcheck_cli.loaders.onnx_model.module import OnnxModule
+from gradcheck_cli.loaders.onnx_model.parity import Parity
 from gradcheck_cli.loaders.refusals import BUILD_IN_PYTHON, Slug, printable, refuse
 from gradcheck_cli.loaders.source import Source
 from gradcheck_cli.records import Subject
@@ -56,6 +59,7 @@ def load(source: Source) -> Subject:
         inputs=specs,
         mode_fixed=not _has_modes(module),
         remarks=(_INFERENCE,),
+        parity=Parity(module, functools.partial(read, source), source.path, external=bool(stored)),
     )
 
 

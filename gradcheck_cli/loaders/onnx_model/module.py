@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import keyword
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -74,6 +74,22 @@ class OnnxModule(nn.Module):
     def steps(self) -> Sequence[Step]:
         """The nodes of the main graph that are run."""
         return self._graph.steps
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs in the file, in order."""
+        return self._graph.outputs
+
+    def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Input, under its name in the file → value. Raises TypeError as a call would."""
+        return _bound(self._graph.inputs, args, kwargs)
+
+    def every_value(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Every value of one run, under its name in the file; constants, parameters and inputs included."""
+        values = self._values(args, kwargs)
+        keeping = replace(self._graph, steps=[replace(step, release=()) for step in self._graph.steps])
+        run(keeping, values)
+        return values
 
     def run_program(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs: one tensor, or a dict by name. Raises what the operators raise, as `program.NodeError`."""
