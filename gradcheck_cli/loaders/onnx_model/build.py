@@ -11,6 +11,7 @@ import onnx.inliner
 
 from gradcheck_cli.loaders.onnx_model import parameters, values
 from gradcheck_cli.loaders.onnx_model.compiler import Compiler, finish, reads_of
+from gradcheck_cli.loaders.onnx_model.fuse import fuse
 from gradcheck_cli.loaders.onnx_model.module import Held, OnnxModule
 from gradcheck_cli.loaders.onnx_model.program import Frame
 from gradcheck_cli.loaders.onnx_model.simplify import fold, mark_shape_arithmetic, separate
@@ -37,6 +38,7 @@ def build(
     opsets = {"" if each.domain == "ai.onnx" else each.domain: each.version for each in model.opset_import}
     initial = _initial(graph, stored or {})
     separate(graph, initial)
+    fuse(graph, initial)
     planned = parameters.plan(graph, initial)
     mode = Mode()
     compiled = Compiler(opsets, mode, functools.partial(_frames, planned)).graph(

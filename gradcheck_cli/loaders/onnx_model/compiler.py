@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 
 from gradcheck_cli.loaders.onnx_model import values
+from gradcheck_cli.loaders.onnx_model.fuse import FUSED
 from gradcheck_cli.loaders.onnx_model.program import Frame, Graph, Step
 from gradcheck_cli.loaders.refusals import printable
 from gradcheck_cli.onnx_ops import table
@@ -74,9 +75,15 @@ class Compiler:
         _mark_releases(graph)
         return graph
 
-    def _step(self, node: onnx.NodeProto) -> Step:
+    def _dialect(self, node: onnx.NodeProto) -> tuple[str, int]:
+        """(domain, version) in which a node's operator is looked up."""
+        if node.domain == FUSED:
+            return "", onnx.defs.onnx_opset_version()
         domain = "" if node.domain == "ai.onnx" else node.domain
-        version = self.opsets.get(domain, 1)
+        return domain, self.opsets.get(domain, 1)
+
+    def _step(self, node: onnx.NodeProto) -> Step:
+        domain, version = self._dialect(node)
         found = table().find(domain, node.op_type, version)
         inputs = tuple(name or None for name in _trimmed(node.input))
         outputs = tuple(_trimmed(node.output))
