@@ -25,6 +25,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 MICROSOFT = "com.microsoft"
 MACHINE_LEARNING = "ai.onnx.ml"
+FUSED = "gradcheck.fused"
+"""Of nodes that stand for several of the file's: our own operators, and those of the newest standard opset."""
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,9 @@ def build(
     mark_shape_arithmetic(compiled, constants, floating)
     placed = planned.initial | constants
     read = {name for step in compiled.steps for name in reads_of(step)} | set(compiled.outputs)
-    return OnnxModule(
-        finish(compiled), {name: value for name, value in placed.items() if name in read}, mode, planned.kinds
-    )
+    module = OnnxModule(compiled, {name: value for name, value in placed.items() if name in read}, mode, planned.kinds)
+    finish(compiled, {name.rpartition(".")[0] for name, _ in module.named_parameters()})
+    return module
 
 
 def _initial(graph: onnx.GraphProto, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import Any
 import onnx
 
 from gradcheck_cli.loaders.onnx_model import values
-from gradcheck_cli.loaders.onnx_model.fuse import FUSED
 from gradcheck_cli.loaders.onnx_model.program import Frame, Graph, Step
 from gradcheck_cli.loaders.refusals import printable
 from gradcheck_cli.onnx_ops import table
-from gradcheck_cli.onnx_ops.registry import Call, Mode, Operator
+from gradcheck_cli.onnx_ops.bodies import Declared
+from gradcheck_cli.onnx_ops.registry import FUSED, Call, Mode, Operator
 
 Frames = Callable[[onnx.NodeProto], tuple[Frame, ...] | None]
 """The module calls around a node, outermost first; None: those of the node before it."""
@@ -57,30 +57,25 @@ class Compiler:
     def _graph(self, proto: onnx.GraphProto, outputs: tuple[str, ...] | None = None) -> Graph:
         names = outputs if outputs is not None else tuple(output.name for output in proto.output)
         steps = [self._step(node) for node in needed(proto.node, names)]
-        inner = {value.name: values.tensor(value) for value in proto.initializer}
-        inputs = tuple(value.name for value in proto.input)
+        initial = initial_names(proto)
+        inputs = tuple(value.name for value in proto.input if value.name not in initial)
         graph = Graph(proto.name, inputs, names, steps)
-        graph.captured = _captured(graph, inner)
+        graph.captured = _captured(graph)
         return graph
 
     def _body(self, proto: onnx.GraphProto) -> Graph:
         """A graph that is an attribute: its initialisers become steps, since it has no module to hold them."""
         graph = self._graph(proto)
-        constants = [
-            Step(f"initializer {value.name}", "", functools.partial(_give, values.tensor(value)), (), (value.name,))
-            for value in proto.initializer
-            if value.name not in graph.inputs
+        initial = {value.name: values.tensor(value) for value in proto.initializer}
+        initial |= {value.values.name: values.sparse(value) for value in proto.sparse_initializer}
+        graph.steps[:0] = [
+            Step(f"initializer {printable(name, 80)}", "", functools.partial(_give, value), (), (name,))
+            for name, value in initial.items()
         ]
-        graph.steps[:0] = constants
+        graph.captured = tuple(name for name in graph.captured if name not in initial)
+        graph.declared = tuple(map(_declared, proto.output))
         _mark_releases(graph)
         return graph
-
-    def _dialect(self, node: onnx.NodeProto) -> tuple[str, int]:
-        """(domain, version) in which a node's operator is looked up."""
-        if node.domain == FUSED:
-            return "", onnx.defs.onnx_opset_version()
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        return domain, self.opsets.get(domain, 1)
 
     def _step(self, node: onnx.NodeProto) -> Step:
         domain, version = self._dialect(node)
@@ -123,8 +118,13 @@ def reads(node: onnx.NodeProto) -> set[str]:
     return names
 
 
+def initial_names(graph: onnx.GraphProto) -> set[str]:
+    """The names of a graph's initialisers, sparse ones included."""
+    return {value.name for value in graph.initializer} | {value.values.name for value in graph.sparse_initializer}
+
+
 def _free_names(graph: onnx.GraphProto) -> set[str]:
-    own = {value.name for value in (*graph.input, *graph.initializer)}
+    own = {value.name for value in graph.input} | initial_names(graph)
     free: set[str] = set()
     for node in graph.node:
         free |= reads(node) - own
@@ -132,15 +132,15 @@ def _free_names(graph: onnx.GraphProto) -> set[str]:
     return free | ({output.name for output in graph.output} - own)
 
 
-def finish(graph: Graph) -> Graph:
-    """Mark in a main graph where values are released and where module calls begin and end."""
+def finish(graph: Graph, owners: Iterable[str] = ()) -> Graph:
+    """Mark in a main graph where values are released and where module calls begin and end; `owners`: of parameters."""
     _mark_releases(graph)
-    mark_calls(graph)
+    mark_calls(graph, owners)
     return graph
 
 
-def _captured(graph: Graph, initial: Mapping[str, Any]) -> tuple[str, ...]:
-    own = {*graph.inputs, *initial}
+def _captured(graph: Graph) -> tuple[str, ...]:
+    own = set(graph.inputs)
     free: dict[str, None] = {}
     for step in graph.steps:
         for name in reads_of(step):
@@ -165,10 +165,10 @@ def _mark_releases(graph: Graph) -> None:
         alive |= handled
 
 
-def mark_calls(graph: Graph) -> None:
+def mark_calls(graph: Graph, owners: Iterable[str] = ()) -> None:
     """Find where module calls begin and end, and what each hands out: the values that others read, or the outputs."""
     last_read = _last_reads(graph)
-    leaves = _leaf_paths(graph)
+    leaves = _leaf_paths(graph) - {path[:at] for path in owners for at, char in enumerate(path) if char == "."}
     open_calls: list[tuple[Frame, list[str]]] = []
 
     def handed_out(names: list[str], end: int) -> tuple[str, ...]:
@@ -206,6 +206,12 @@ def _inside(body: Graph, frames: tuple[Frame, ...]) -> None:
         if step.frames is not None and step.frames[: len(frames)] == frames:
             step.frames = step.frames[len(frames) :]
     mark_calls(body)
+
+
+def _declared(value: onnx.ValueInfoProto) -> Declared:
+    kind = value.type.tensor_type
+    sizes = (each.dim_value if each.HasField("dim_value") else None for each in kind.shape.dim)
+    return Declared(values.DTYPES.get(kind.elem_type), tuple(sizes) if kind.HasField("shape") else None)
 
 
 def _label(node: onnx.NodeProto) -> str:

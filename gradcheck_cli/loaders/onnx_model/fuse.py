@@ -12,8 +12,8 @@ from typing import Any
 import onnx
 import torch
 
-FUSED = "gradcheck.fused"
-"""Domain of the nodes made here: operators of the newest standard opset, whatever that of the file is."""
+from gradcheck_cli.onnx_ops.registry import FUSED
+
 _CLOSE = 1e-3
 
 
@@ -29,6 +29,8 @@ def fuse(graph: onnx.GraphProto, initial: Mapping[str, Any]) -> None:
             _silu(found, node)
         elif node.op_type == "Sqrt":
             _layer_norm(found, node)
+        elif node.op_type == "Softmax":
+            _attention(found, node)
 
 
 class _Graph:
@@ -79,6 +81,16 @@ class _Graph:
         if node.op_type == "Mul":
             return self.other(node, factor)
         return str(node.input[0]) if self.is_number(node.input[1], 1 / factor) else None
+
+    def scalar_factor(self, name: str) -> tuple[str, str] | None:
+        """(value, factor) where `name` is a value times a single number, constant or the square root of one."""
+        node = self.maker(name, "Mul")
+        if node is None:
+            return None
+        for value, factor in (tuple(node.input), tuple(node.input)[::-1]):
+            if self.number(factor) is not None or self.maker(factor, "Sqrt") is not None:
+                return value, factor
+        return None
 
     def product(self, start: str, others: list[str | float]) -> onnx.NodeProto | None:
         """The node at which `start`, multiplied on, has become the product of it and all of `others`, each once."""
@@ -186,6 +198,28 @@ def _layer_norm(graph: _Graph, node: onnx.NodeProto) -> bool:
             continue
         return _affine(graph, divided, centred.input[0], epsilon)
     return False
+
+
+def _attention(graph: _Graph, node: onnx.NodeProto) -> bool:
+    """softmax(q·s · kᵀ·s + mask)·v: torch's exporters write its fused attention so, with both factors scaled."""
+    mask = ""
+    scores = graph.maker(node.input[0], "MatMul", "Add")
+    if scores is not None and scores.op_type == "Add":
+        sides = tuple(scores.input)
+        scores, mask = next(
+            ((found, other) for name, other in (sides, sides[::-1]) if (found := graph.maker(name, "MatMul"))),
+            (None, ""),
+        )
+    last = graph.only_reader(node.output[0])
+    if scores is None or last is None or last.op_type != "MatMul" or last.input[0] != node.output[0]:
+        return False
+    factors = [graph.scalar_factor(name) for name in scores.input]
+    if graph.only_reader(scores.output[0]) is None or factors[0] is None or factors[1] is None:
+        return False
+    (q, first), (keys, second) = factors[0], factors[1]
+    return _replace(
+        last, "ScaledDotProductAttention", [q, keys, last.input[1], first, second, *([mask] if mask else [])]
+    )
 
 
 def _affine(graph: _Graph, divided: onnx.NodeProto, x: str, epsilon: float) -> bool:

@@ -85,7 +85,9 @@ class Names:
         self._counts: dict[tuple[str, ...], int] = {}
         for pieces in self._paths:
             self._counts[tuple(pieces)] = self._counts.get(tuple(pieces), 0) + 1
-        self.of_torch = bool(self._paths) or any(_scopes(node) for node in listed)
+        self.of_dynamo = any(_scopes(node) for node in listed)
+        """The nodes say which classes their modules are."""
+        self.of_torch = bool(self._paths) or self.of_dynamo
         """The file comes from one of torch's exporters."""
 
     def frames(self, node: onnx.NodeProto) -> Frames | None:

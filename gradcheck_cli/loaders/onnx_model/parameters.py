@@ -99,17 +99,18 @@ def plan(graph: onnx.GraphProto, initial: Mapping[str, Any]) -> Plan:
     nodes = list(graph.node)
     names = Names(nodes)
     frames = [names.frames(node) for node in nodes]
-    return _Planner(nodes, frames, initial, of_torch=names.of_torch).plan()
+    return _Planner(nodes, frames, initial, names).plan()
 
 
 class _Planner:
     def __init__(
-        self, nodes: list[onnx.NodeProto], frames: list[Frames | None], initial: Mapping[str, Any], *, of_torch: bool
+        self, nodes: list[onnx.NodeProto], frames: list[Frames | None], initial: Mapping[str, Any], names: Names
     ) -> None:
         self.nodes = nodes
         self.frames = frames
         self.initial = initial
-        self.of_torch = of_torch
+        self.of_torch = names.of_torch
+        self.of_dynamo = names.of_dynamo
         self.carried = _carried(nodes, initial)
         self.made_by = {name: index for index, node in enumerate(nodes) for name in node.output if name}
         self.taken: dict[str, str] = {}
@@ -206,19 +207,24 @@ class _Planner:
                 return self.frames[product][-1][0]  # type: ignore[index]
         path = frames[-1][0] if frames else ""
         if owner is not None and owner != path:
+            if not owner or (path + ".").startswith(owner + ".") or (self.of_torch and owner.startswith(path + ".")):
+                if owner:
+                    self.done.kinds.setdefault(owner, kind)
+                return owner  # of a module that others run in, or of one that is not called itself
             around = tuple(frame for frame in frames or () if (owner + ".").startswith(frame[0] + "."))
             self.frames[index] = (*around, (owner, kind))
             return owner
         if owner is None and not path:
             path = self._new_path(node, kind)
             self.frames[index] = ((path, kind),)
-        elif frames and frames[-1][1] == MODULE:
+        elif frames and (frames[-1][1] == MODULE or not self.of_dynamo):
             self.done.kinds.setdefault(path, kind)
         return path
 
     def _owner(self, use: Use) -> str | None:
         """The module path in an initialiser's own name, if it has one."""
-        if not _PLAIN.match(use.value) or _MADE.match(use.value) or not _sane(use.value):
+        users = _PLAIN.match(use.value) or (self.of_torch and use.value.isidentifier())
+        if not users or _MADE.match(use.value) or not _sane(use.value):
             return None
         return use.value.rpartition(".")[0]
 
@@ -284,13 +290,17 @@ class _Planner:
     def _settle(self) -> None:
         for name, value in self.initial.items():
             self.done.initial.setdefault(name, value)
+        for frames in self.frames:
+            for path, kind in frames or ():
+                if kind != MODULE:
+                    self.done.kinds.setdefault(path, kind)
         for node, frames in zip(self.nodes, self.frames, strict=True):
             first = next((name for name in node.output if name), None)
             if first is not None:
-                self.done.frames[first] = frames
-            for path, kind in frames or ():
-                if kind != MODULE:
-                    self.done.kinds[path] = kind
+                known = (
+                    None if frames is None else tuple((path, self.done.kinds.get(path, kind)) for path, kind in frames)
+                )
+                self.done.frames[first] = known
 
 
 def _carried(nodes: Iterable[onnx.NodeProto], initial: Mapping[str, Any]) -> dict[str, str]:

@@ -6,12 +6,12 @@ gradient is autograd's, so whatever runs here is differentiated as if it had bee
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradcheck_cli.calls import Listener
+from gradcheck_cli.onnx_ops.bodies import Declared
 
 Frame = tuple[str, str]
 """(module path, class name): a module call that a node runs in."""
@@ -53,6 +53,8 @@ class Graph:
     """Values of the graphs around it that it reads."""
     leave: tuple[tuple[str, ...], ...] = ()
     """Module calls that end after the last step."""
+    declared: tuple[Declared, ...] = ()
+    """For a body: what the file says of its outputs."""
 
 
 class NodeError(Exception):
@@ -94,7 +96,7 @@ def _run_step(step: Step, values: dict[str, Any], listener: Listener | None) -> 
     arguments = [values[name] if name is not None else None for name in step.inputs]
     attributes = step.attributes
     if step.bodies:
-        bound = {name: functools.partial(_run_body, body, values, listener) for name, body in step.bodies.items()}
+        bound = {name: BoundBody(body, values, listener) for name, body in step.bodies.items()}
         attributes = {**attributes, **bound}
     try:
         results = step.run(*arguments, **attributes)
@@ -110,11 +112,24 @@ def _run_step(step: Step, values: dict[str, Any], listener: Listener | None) -> 
             values[name] = result
 
 
-def _run_body(body: Graph, around: Mapping[str, Any], listener: Listener | None, *inputs: Any) -> list[Any]:
-    """Run a graph that is an attribute: in its own scope, over the values around it."""
-    values = {name: around[name] for name in body.captured}
-    values.update(zip(body.inputs, inputs, strict=False))
-    return run(body, values, listener)
+class BoundBody:
+    """A graph that is an attribute, as the function that its operator calls: in its own scope, over the values around it."""
+
+    def __init__(self, body: Graph, around: Mapping[str, Any], listener: Listener | None) -> None:
+        self._body = body
+        self._captured = {name: around[name] for name in body.captured}
+        self._listener = listener
+
+    @property
+    def outputs(self) -> tuple[Declared, ...]:
+        """What the file says of its outputs."""
+        return self._body.declared
+
+    def __call__(self, *inputs: Any) -> list[Any]:
+        """Run it once. Raises ValueError for a wrong number of inputs."""
+        if len(inputs) != len(self._body.inputs):
+            raise ValueError(f"its body takes {len(self._body.inputs)} inputs, not {len(inputs)}")
+        return run(self._body, {**self._captured, **dict(zip(self._body.inputs, inputs, strict=True))}, self._listener)
 
 
 def _described(arguments: Sequence[Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 import torch
 
-from gradcheck_cli.loaders.onnx_model.names import Names
+from gradcheck_cli.loaders.onnx_model.names import Frames, Names
 from gradcheck_cli.loaders.onnx_model.parameters import SLOTS
 from gradcheck_cli.loaders.onnx_model.program import Graph, Step
 from gradcheck_cli.loaders.onnx_model.values import FLOATING
@@ -64,24 +64,40 @@ def separate(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
         graph.node.extend(kept)
     names = Names(graph.node)
     first: dict[str, str] = {}
+    twins: dict[tuple[str, str], str] = {}
+    """(initialiser, module path) → the module's own one."""
     for node in graph.node:
         frames = names.frames(node)
         if not frames or node.op_type == "Gather":
             continue
         path = frames[-1][0]
         for slot, name in enumerate(node.input):
-            if name in initial and slot in SLOTS.get(node.op_type, {}) and first.setdefault(name, path) != path:
-                own = _name_beside(name, path, SLOTS[node.op_type][slot])
-                if own not in initial:
+            if slot not in SLOTS.get(node.op_type, {}) or not _is_weight(initial.get(name)):
+                continue
+            if first.setdefault(name, path) != path:
+                if (name, path) not in twins:
+                    own = _name_beside(name, first[name], node, slot, frames)
+                    while own in initial:
+                        own += "_"
                     initial[own] = _copied(initial[name])
-                node.input[slot] = own
+                    twins[(name, path)] = own
+                node.input[slot] = twins[(name, path)]
 
 
-def _name_beside(name: str, path: str, role: str) -> str:
-    """What the initialiser of the module at `path` was called, from its twin's name."""
-    owner, _, leaf = name.rpartition(".")
-    alike = owner.rpartition(".")[2] == path.rpartition(".")[2]
-    return f"{path}.{leaf if alike else role}"
+def _name_beside(name: str, first: str, node: onnx.NodeProto, slot: int, frames: Frames) -> str:
+    """What the initialiser of this node was called, from what it shares its values with, and from its neighbour."""
+    path, kind = frames[-1]
+    role = SLOTS[node.op_type][slot]
+    if name.startswith(first + "."):
+        return path + name[len(first) :]
+    owner = node.input[1].rpartition(".")[0] if len(node.input) > 1 else ""
+    if role == "bias" and slot > 1 and (owner + ".").startswith(path + "."):
+        return f"{owner}.{role}"
+    return f"{path}.in_proj_{role}" if kind == "MultiheadAttention" else f"{path}.{role}"
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() > 1
 
 
 def _copied(value: Any) -> Any:
