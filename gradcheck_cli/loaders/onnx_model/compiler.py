@@ -77,6 +77,13 @@ class Compiler:
         _mark_releases(graph)
         return graph
 
+    def _dialect(self, node: onnx.NodeProto) -> tuple[str, int]:
+        """(domain, version) in which a node's operator is looked up."""
+        if node.domain == FUSED and table().find(FUSED, node.op_type, 1) is None:
+            return "", onnx.defs.onnx_opset_version()
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        return domain, self.opsets.get(domain, 1)
+
     def _step(self, node: onnx.NodeProto) -> Step:
         domain, version = self._dialect(node)
         found = table().find(domain, node.op_type, version)
