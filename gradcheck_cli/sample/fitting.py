@@ -19,6 +19,10 @@ from gradcheck_cli.sample.trial import Trial, attempt
 from gradcheck_cli.tensors import leaves
 
 
+MAX_FIXED = 32
+"""Batches at most, where a file fixes a small batch size."""
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A sample that the model takes, before the loss is chosen."""
@@ -73,13 +77,21 @@ def fit_arrays(subject: Subject, calls: list[Call], batch_size: int, batches: in
         SampleError: ``data-does-not-fit`` or ``target-does-not-fit``.
         NotCompleted: ``forward-failed``.
     """
-    options = [_cutting(call, batch_size, batches) for call in calls]
-    own = own_batch_size(subject)
+    wished = [_cutting(call, batch_size, batches) for call in calls]
+    own, fixed = own_batch_size(subject), []
     if own is not None and own != batch_size:
-        options += [_cutting(call, own, batches, only_full=True) for call in calls]
+        count = batches_of(own, batch_size, batches)
+        fixed = [_cutting(call, own, count, only_full=True) for call in calls]
+    # What a file declares holds, although the model may take more; what its examples show is tried second.
+    options = fixed + wished if subject.inputs else wished + fixed
     chosen, drawn, trial = _first_that_fits(subject, options)
-    remarks = (f"the file takes batches of {own} only",) if chosen >= len(calls) else ()
+    remarks = (f"the file takes batches of {own} only",) if options[chosen] in fixed else ()
     return Drawn(drawn, trial, source, remarks)
+
+
+def batches_of(own: int, batch_size: int, batches: int) -> int:
+    """Return how many batches of a fixed size make as many samples as were asked for, within reason."""
+    return max(batches, min(MAX_FIXED, -(-batch_size * batches // max(own, 1))))
 
 
 def fit_stream(subject: Subject, per_batch: list[list[Call]], source: str) -> Drawn:

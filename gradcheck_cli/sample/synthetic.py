@@ -13,7 +13,7 @@ from gradcheck_cli.records import Batch, Subject
 from gradcheck_cli.sample import declared, huggingface
 from gradcheck_cli.sample.blame import explain, first_line, is_models_own
 from gradcheck_cli.sample.examples import example_batches
-from gradcheck_cli.sample.fitting import Drawn, placed_batch, try_batch
+from gradcheck_cli.sample.fitting import Drawn, batches_of, placed_batch, try_batch
 from gradcheck_cli.sample.input_shapes import InputShape
 from gradcheck_cli.sample.input_shapes import recipes as given_recipes
 from gradcheck_cli.sample.leaf_inputs import inputs_of, surroundings_of, telling_layers
@@ -50,8 +50,9 @@ def make_up(
     else:
         recipe = _first_taken(subject, seed)
         needs_input = bool(recipe.args or recipe.kwargs)
-        size = declared.fixed_batch(subject) or batch_size
-        pieces = [_batch(recipe, size, generator) for _ in range(batches if needs_input else 1)]
+        own = declared.fixed_batch(subject)
+        count = batches if own is None else batches_of(own, batch_size, batches)
+        pieces = [_batch(recipe, own or batch_size, generator) for _ in range(count if needs_input else 1)]
         remark = f"made-up input: {recipe}"
     try:
         trial = try_batch(subject, pieces[0])
