@@ -1,12 +1,13 @@
-"""RNN, GRU and LSTM, unrolled over time (see `unrolled`). The order of the gates is ONNX's: GRU z r h, LSTM i o f c.
+"""RNN, GRU and LSTM, unrolled over time (see `unrolled`).
 
-W, R and B may be a tensor each, as in the file, or a tuple with one entry a direction (for B a pair of input and recurrent
-bias), so that each direction's weight can be a parameter of its own.
+W, R and B may be a tensor each, as in the file, with ONNX's order of the gates (GRU z r h, LSTM i o f c), or a tuple with one
+entry a direction (for B a pair of input and recurrent bias) in torch's order (r z n, i f g o), so that each direction's
+weight can be a parameter of its own, the same as in torch. The cells work in torch's order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +17,32 @@ from torch import Tensor
 from gradcheck_cli.onnx_ops.cell_activations import Activation, activations
 from gradcheck_cli.onnx_ops.registry import Call, operator
 from gradcheck_cli.onnx_ops.unrolled import Cell, States, direction_count, unroll
+
+TORCH_ORDER: Mapping[str, tuple[int, ...]] = {"GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1), "RNN": (0,)}
+"""Operator → where each of torch's gates stands in ONNX's order."""
+
+
+def in_torch_order(rows: Tensor, operator: str) -> Tensor:
+    """The rows (gates·H, …) of ONNX's gates in torch's order. Raises ValueError if they are no whole gates."""
+    order = TORCH_ORDER[operator]
+    if rows.shape[0] % len(order):
+        raise ValueError(f"the weights have {rows.shape[0]} rows, and {operator} has {len(order)} gates")
+    parts = rows.chunk(len(order))
+    return rows if len(order) == 1 else torch.cat([parts[gate] for gate in order])
+
+
+def _matrices(weights: Any, operator: str) -> Any:
+    """W or R as one matrix a direction, in torch's order."""
+    if not isinstance(weights, Tensor):
+        return weights
+    return tuple(in_torch_order(each, operator) for each in weights)
+
+
+def _biases(b: Any, operator: str) -> Any:
+    """B as one pair of input and recurrent bias a direction, in torch's order."""
+    if not isinstance(b, Tensor):
+        return b
+    return tuple(tuple(in_torch_order(half, operator) for half in each.chunk(2)) for each in b)
 
 
 def _clipped(functions: list[Activation], clip: float) -> list[Activation]:
@@ -84,6 +111,7 @@ def gru(
 ) -> tuple[Tensor | None, ...]:
     """H ← (1 − z)·g(…) + z·H; the reset gate before or after the recurrent product. Y (S, D, B, H), Y_h (D, B, H)."""
     functions = _functions(activations, ["Sigmoid", "Tanh"], direction, activation_alpha, activation_beta)
+    w, r, b = _matrices(w, "GRU"), _matrices(r, "GRU"), _biases(b, "GRU")
     hidden = r[0].shape[-1]
 
     def make(number: int, bias: Tensor | None) -> tuple[Cell, Tensor | None]:
@@ -102,8 +130,8 @@ def gru(
 def _gru_reset_after(f: Activation, g: Activation, recurrent: Tensor, bias: Tensor | None) -> Cell:
     def cell(projected: Tensor, states: States) -> States:
         (h,) = states
-        xz, xr, xh = projected.chunk(3, 1)
-        hz, hr, hh = F.linear(h, recurrent, bias).chunk(3, 1)
+        xr, xz, xh = projected.chunk(3, 1)
+        hr, hz, hh = F.linear(h, recurrent, bias).chunk(3, 1)
         z, reset = f(xz + hz), f(xr + hr)
         return (torch.lerp(g(xh + reset * hh), h, z),)
 
@@ -116,7 +144,7 @@ def _gru_reset_before(f: Activation, g: Activation, gates: Tensor, candidate: Te
     def cell(projected: Tensor, states: States) -> States:
         (h,) = states
         xg, xh = projected[:, :width], projected[:, width:]
-        z, reset = torch.addmm(xg, h, gates).chunk(2, 1)
+        reset, z = torch.addmm(xg, h, gates).chunk(2, 1)
         new = g(torch.addmm(xh, f(reset) * h, candidate))
         return (torch.lerp(new, h, f(z)),)
 
@@ -147,6 +175,7 @@ def lstm(
 ) -> tuple[Tensor | None, ...]:
     """C ← f·C + i·c, H ← o·h(C), with peepholes P; Y (S, D, B, H), Y_h and Y_c (D, B, H)."""
     functions = _functions(activations, ["Sigmoid", "Tanh", "Tanh"], direction, activation_alpha, activation_beta)
+    w, r, b = _matrices(w, "LSTM"), _matrices(r, "LSTM"), _biases(b, "LSTM")
 
     def make(number: int, bias: Tensor | None) -> tuple[Cell, Tensor | None]:
         peepholes = None if p is None else p[number]
@@ -165,7 +194,7 @@ def _lstm_cell(functions: list[Activation], recurrent: Tensor, peepholes: Tensor
 
     def cell(projected: Tensor, states: States) -> States:
         before, memory = states
-        i, o, forget, candidate = torch.addmm(projected, before, recurrent).chunk(4, 1)
+        i, forget, candidate, o = torch.addmm(projected, before, recurrent).chunk(4, 1)
         i = f(_peeped(i, to_input, memory))
         forget = 1.0 - i if coupled else f(_peeped(forget, to_forget, memory))
         memory = forget * memory + i * g(candidate)

@@ -33,10 +33,8 @@ def biases(b: Any, direction: int) -> tuple[Tensor | None, Tensor | None]:
     if b is None:
         return None, None
     own = b[direction]
-    if isinstance(own, Tensor):
-        first, second = own.chunk(2)
-        return first, second
-    return own[0], own[1]
+    first, second = own.chunk(2) if isinstance(own, Tensor) else own
+    return first, second
 
 
 def unroll(

@@ -16,6 +16,7 @@ import torch
 
 from gradcheck_cli.loaders.onnx_model.module import Held, Initial
 from gradcheck_cli.loaders.onnx_model.names import MAX_DEPTH, MAX_LENGTH, MODULE, Frames, Names, kind_of
+from gradcheck_cli.onnx_ops.recurrent import in_torch_order
 
 _BIASES = ("Add", "Sub", "BiasAdd")
 _RECURRENT = ("LSTM", "GRU", "RNN")
@@ -266,7 +267,7 @@ class _Planner:
         return all(use.value in node.input and use.value not in self.done.initial for use in uses)
 
     def _place_recurrent(self, index: int, uses: list[Use]) -> None:
-        """One parameter for each direction, under torch's names; the order of the gates stays ONNX's."""
+        """One parameter for each direction, under torch's names and with torch's order of the gates."""
         node = self.nodes[index]
         path = self._path(index, [], node.op_type)
         layer = self.layer_counts.get(path + "!", 0)
@@ -277,14 +278,15 @@ class _Planner:
             for direction in range(value.shape[0]):
                 suffix = f"l{layer}" + ("_reverse" if direction else "")
                 if use.role == "bias":
-                    halves = value[direction].chunk(2)
+                    halves = [in_torch_order(half, node.op_type) for half in value[direction].chunk(2)]
                     held = (f"{path}.{name}_{suffix}" for name in ("bias_ih", "bias_hh"))
                     parts.append(
                         tuple(Held(self._unique(name, name), half) for name, half in zip(held, halves, strict=True))
                     )
                 else:
                     name = f"{path}.{use.role}_{suffix}"
-                    parts.append(Held(self._unique(name, name), value[direction]))
+                    rows = in_torch_order(value[direction], node.op_type)
+                    parts.append(Held(self._unique(name, name), rows))
             self.done.initial[use.value] = tuple(parts)
 
     def _settle(self) -> None:
