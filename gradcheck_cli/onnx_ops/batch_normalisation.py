@@ -49,7 +49,7 @@ def batch_normalization_7(
     spatial: int = 1,
 ) -> Outputs:
     """Versions 7 and 9: trains if more than the first output is asked for."""
-    training = any(map(call.wants, range(1, 5)))
+    training = any(call.outputs[1:])
     return _with_saved(call, x, (scale, b, mean, var), epsilon, momentum, training, bool(spatial))
 
 

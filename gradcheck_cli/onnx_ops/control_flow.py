@@ -14,6 +14,17 @@ from gradcheck_cli.onnx_ops.bodies import Body
 from gradcheck_cli.onnx_ops.joining import stacked
 from gradcheck_cli.onnx_ops.registry import Call, operator
 
+MAX_ROUNDS = 20_000
+"""Of all loops of one run together: how often they go round is a number in the file, and may be 2⁶²."""
+
+
+def _count_round(call: Call) -> None:
+    call.mode.rounds += 1
+    if call.mode.rounds > MAX_ROUNDS:
+        raise ValueError(
+            f"the loops of the model go round more than {MAX_ROUNDS} times in one run, and that is the most that is measured"
+        )
+
 
 @operator("If")
 def if_(condition: Tensor, *, then_branch: Body, else_branch: Body) -> tuple[Any, ...]:
@@ -37,6 +48,7 @@ def loop(
     for i in itertools.count():
         if not going or (limit is not None and i >= limit):
             break
+        _count_round(call)
         results = body(torch.tensor(i), torch.tensor(going), *state)
         going, state = bool(scalar(results[0], "the condition")), results[1 : 1 + count]
         collected.add(results)
@@ -99,6 +111,7 @@ def _scanned(
 ) -> tuple[Any, ...]:
     collected = _Collected(body, call, len(state), len(state))
     for items in zip(*slices, strict=True):
+        _count_round(call)
         results = body(*state, *items)
         state = results[: len(state)]
         collected.add(results)
@@ -150,11 +163,12 @@ def _filled_up(x: Tensor | None, steps: int) -> Tensor | None:
 
 
 @operator("SequenceMap", since=17)
-def sequence_map(sequence: Sequence[Any], *others: Any, body: Body) -> tuple[list[Any], ...]:
+def sequence_map(call: Call, sequence: Sequence[Any], *others: Any, body: Body) -> tuple[list[Any], ...]:
     """The body for each element of the first sequence; other sequences go along, tensors stay the same."""
     if any(isinstance(each, list) and len(each) != len(sequence) for each in others):
         raise ValueError(f"the sequences of a SequenceMap differ in length from the first, of {len(sequence)} elements")
-    rows = [
-        body(item, *(each[i] if isinstance(each, list) else each for each in others)) for i, item in enumerate(sequence)
-    ]
+    rows = []
+    for i, item in enumerate(sequence):
+        _count_round(call)
+        rows.append(body(item, *(each[i] if isinstance(each, list) else each for each in others)))
     return tuple([row[number] for row in rows] for number in range(len(body.outputs)))

@@ -79,6 +79,8 @@ def stft(
     onesided: int = 1,
 ) -> Tensor:
     """(B, n, 1 or 2) → (B, frames, frequencies, 2): the transforms of frames of the signal, weighted by the window."""
+    if signal.dim() == 2:  # so write torch's exporters, and ONNX Runtime reads it
+        signal = signal.unsqueeze(-1)
     if signal.dim() != 3:
         raise ValueError("the signal has not three dimensions: samples, length, and 1 or 2")
     step, length = int(frame_step.item()), _frame_length(signal, window, frame_length)

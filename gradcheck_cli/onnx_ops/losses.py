@@ -27,6 +27,7 @@ def negative_log_likelihood_loss(
         raise ValueError(f"the reduction of a loss is {reduction!r}, not none, sum or mean")
     ignored = _NONE_IGNORED if ignore_index is None else ignore_index
     labels = labels.to(torch.int64)
+    scores = scores.contiguous()  # torch's gradient asks for it, over spatial axes
     if weight is None:
         return F.nll_loss(scores, labels, ignore_index=ignored, reduction=reduction)
     scores, weight = promoted(scores, weight)

@@ -106,7 +106,9 @@ def centred(x: Tensor, zero_point: Tensor | None) -> Tensor:
 
 def dequantised(x: Tensor, scale: Tensor, zero_point: Tensor | None) -> Tensor:
     """(x − zero point)·scale, in float32 at least; scale and zero point broadcast to x."""
-    return centred(x, zero_point) * wide(scale)
+    scale = wide(scale)
+    steps = centred(x, zero_point)
+    return steps.to(torch.promote_types(steps.dtype, scale.dtype)) * scale  # a 0-d float64 alone would not make it one
 
 
 def quantised(
@@ -149,6 +151,11 @@ def exact(x: Tensor, zero_point: Tensor | None) -> Tensor:
     """x − zero point in float64, in which sums of products of 8 bits are exact as they are in int32."""
     x = x.double()
     return x if zero_point is None else x - zero_point.double()
+
+
+def rounded_off(total: Tensor, *scales: Tensor) -> Tensor:
+    """An exact sum as ONNX Runtime goes on with it, in float32; in float64 where the scales are that."""
+    return total if torch.float64 in {scale.dtype for scale in scales} else total.float()
 
 
 def rows(value: Tensor | None) -> Tensor | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradcheck_cli.onnx_ops.convolution import conv
-from gradcheck_cli.onnx_ops.quantisation import exact, quantised, rows, wide
+from gradcheck_cli.onnx_ops.quantisation import exact, quantised, rounded_off, rows, wide
 from gradcheck_cli.onnx_ops.quantised import dynamic_range
 from gradcheck_cli.onnx_ops.registry import MICROSOFT, operator
 
@@ -53,7 +53,7 @@ def _requantised(
     """A sum of products in steps of first·second, in steps of `scale`."""
     if first is None or scale is None:
         raise ValueError("a scale is missing")
-    return quantised(total.float(), wide(scale) / (wide(first) * wide(second)), zero_point)
+    return quantised(rounded_off(total, first, second, scale), wide(scale) / (wide(first) * wide(second)), zero_point)
 
 
 @operator("ConvInteger", since=10)
@@ -139,7 +139,7 @@ def qgemm(
     total = torch.matmul(first, second.t() if transB else second)
     total = total if c is None else total + c.double()
     if y_scale is None:
-        return total.float() * (wide(a_scale) * wide(b_scale) * alpha)
+        return rounded_off(total, a_scale, b_scale) * (wide(a_scale) * wide(b_scale) * alpha)
     return _requantised(total, wide(a_scale) * alpha, b_scale, y_scale, y_zero_point)
 
 
@@ -154,9 +154,9 @@ def matmul_integer_to_float(
     bias: Tensor | None = None,
 ) -> Tensor:
     """A B of dequantised matrices, plus a bias; floating."""
-    total = torch.matmul(exact(a, rows(a_zero_point)), exact(b, b_zero_point)).float()
+    total = torch.matmul(exact(a, rows(a_zero_point)), exact(b, b_zero_point))
     scale = wide(a_scale) if a_scale.numel() == 1 else wide(a_scale).unsqueeze(-1)
-    y = total * (scale * wide(b_scale))
+    y = rounded_off(total, a_scale, b_scale) * (scale * wide(b_scale))
     return (y if bias is None else y + wide(bias)).to(a_scale.dtype)
 
 

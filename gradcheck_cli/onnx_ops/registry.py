@@ -49,6 +49,8 @@ class Mode:
 
     def __init__(self) -> None:
         self.training = False
+        self.rounds = 0
+        """Rounds of all loops so far in this run."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class Call:
     outputs: tuple[bool, ...]
     """For each output up to the last that is named, whether it is."""
     mode: Mode
+    unread: frozenset[int] = frozenset()
+    """The outputs that are named, but that nothing reads."""
 
     def wants(self, number: int) -> bool:
-        """Whether output `number` is asked for."""
-        return number < len(self.outputs) and self.outputs[number]
+        """Whether output `number` is asked for, and is read."""
+        return number < len(self.outputs) and self.outputs[number] and number not in self.unread
 
 
 class Table:

@@ -92,8 +92,8 @@ def _count(given: Windows, axis: int, ceil_mode: bool) -> int:
     size, begin, stride = given.sizes[axis], given.begins[axis], given.strides[axis]
     room = size + begin + given.ends[axis] - given.spans[axis]
     count = (-(-room // stride) if ceil_mode else room // stride) + 1
-    if ceil_mode and (count - 1) * stride >= size + begin:
-        count -= 1
+    if ceil_mode:
+        count = min(count, -(-(size + begin) // stride))
     if count < 0 or (count == 0 and size > 0):
         raise ValueError(f"a window of {given.spans[axis]} does not fit into {size} values with their padding")
     return count

@@ -51,8 +51,9 @@ def used(module: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for parameter in worn.parameters():
             if parameter.is_floating_point():
-                scale = 0.1 * float(parameter.std()) if parameter.numel() > 1 else 0.0
-                parameter += (scale or 0.05) * torch.randn(parameter.shape, generator=generator)
+                spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
+                scale = 0.1 * spread if spread > 1e-3 * float(parameter.abs().mean()) else 0.05
+                parameter += scale * torch.randn(parameter.shape, generator=generator)
         for path, buffer in worn.named_buffers():
             if path.endswith("running_mean"):
                 buffer += 0.1 * torch.randn(buffer.shape, generator=generator)
@@ -70,12 +71,17 @@ def export(module: nn.Module, inputs: tuple[Any, ...], variant: Variant) -> onnx
             )
             assert program is not None
             return program.model_proto
-        buffer = io.BytesIO()
-        mode = torch.onnx.TrainingMode.EVAL if variant.folded else torch.onnx.TrainingMode.PRESERVE
-        torch.onnx.export(
-            module, inputs, buffer, dynamo=False, opset_version=variant.opset, training=mode, do_constant_folding=variant.folded
-        )
-        return onnx.load_from_string(buffer.getvalue())
+        try:
+            return _by_script(module, inputs, variant.opset, folded=variant.folded)
+        except torch.onnx.errors.UnsupportedOperatorError:
+            return _by_script(module, inputs, variant.opset + 1, folded=variant.folded)  # fused attention came with 14
+
+
+def _by_script(module: nn.Module, inputs: tuple[Any, ...], opset: int, *, folded: bool) -> onnx.ModelProto:
+    buffer = io.BytesIO()
+    mode = torch.onnx.TrainingMode.EVAL if folded else torch.onnx.TrainingMode.PRESERVE
+    torch.onnx.export(module, inputs, buffer, dynamo=False, opset_version=opset, training=mode, do_constant_folding=folded)
+    return onnx.load_from_string(buffer.getvalue())
 
 
 @contextmanager

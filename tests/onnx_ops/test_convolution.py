@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,10 +21,10 @@ def arrays(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
     return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
-def drawn_geometry(rng: np.random.Generator, n: int) -> tuple[list[int], dict[str, object]]:
+def drawn_geometry(rng: np.random.Generator, n: int) -> tuple[list[int], dict[str, Any]]:
     """A random kernel, strides, dilations, and padding of either form."""
     kernel = rng.integers(1, 4, n).tolist()
-    attributes: dict[str, object] = {"strides": rng.integers(1, 4, n).tolist()}
+    attributes: dict[str, Any] = {"strides": rng.integers(1, 4, n).tolist()}
     form = rng.integers(0, 4)
     if form < 2:
         attributes["pads"] = [int(rng.integers(0, k)) for k in kernel * 2] if form else [k // 2 for k in kernel] * 2
@@ -39,7 +41,13 @@ def test_conv_is_onnx_runtimes(seed: int) -> None:
     n, group = int(rng.integers(1, 4)), int(rng.integers(1, 3))
     kernel, attributes = drawn_geometry(rng, n)
     shapes = [(2, 2 * group, *rng.integers(5, 9, n).tolist()), (3 * group, 2, *kernel), (3 * group,)]
-    assert_same("Conv", arrays(seed, *shapes[: 2 + seed % 2]), group=group, opset=[1, 11, 22][seed % 3] if seed % 3 else 9, **attributes)
+    assert_same(
+        "Conv",
+        arrays(seed, *shapes[: 2 + seed % 2]),
+        group=group,
+        opset=[1, 11, 22][seed % 3] if seed % 3 else 9,
+        **attributes,
+    )
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -47,13 +55,13 @@ def test_conv_transpose_is_onnx_runtimes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, group = int(rng.integers(1, 4)), int(rng.integers(1, 3))
     kernel, attributes = drawn_geometry(rng, n)
-    sizes, strides = rng.integers(3, 6, n).tolist(), list(attributes["strides"])  # type: ignore[call-overload]
+    sizes, strides = rng.integers(3, 6, n).tolist(), list(attributes["strides"])
     if seed % 3 == 0 and not str(attributes.get("auto_pad", "")).startswith("SAME"):
         attributes["output_padding"] = [int(rng.integers(0, s)) for s in strides]
     elif seed % 3 == 1 or str(attributes.get("auto_pad", "")).startswith("SAME"):
         attributes.pop("pads", None)
         dilations = attributes.get("dilations", [1] * n)
-        full = [s * (i - 1) + (k - 1) * d + 1 for s, i, k, d in zip(strides, sizes, kernel, dilations, strict=True)]  # type: ignore[call-overload]
+        full = [s * (i - 1) + (k - 1) * d + 1 for s, i, k, d in zip(strides, sizes, kernel, dilations, strict=True)]
         attributes["output_shape"] = [size - int(rng.integers(0, 2)) if size > 1 else size for size in full]
     shapes = [(2, 2 * group, *sizes), (2 * group, 3, *kernel), (3 * group,)]
     assert_same("ConvTranspose", arrays(seed, *shapes[: 2 + seed % 2]), group=group, opset=11, **attributes)
@@ -105,10 +113,15 @@ def test_conv_says_what_does_not_fit() -> None:
 def test_deform_conv_without_offsets_is_conv(n: int) -> None:
     torch.manual_seed(n)
     x, w, b = torch.randn(2, 4, *[5] * n), torch.randn(6, 2, *[3] * n), torch.randn(6)
-    geometry = {"pads": [1, 0, 2][:n] + [0, 2, 1][:n], "strides": [2, 1, 2][:n], "dilations": [1, 2, 1][:n], "group": 2}
-    expected = conv(x, w, b, **geometry)  # type: ignore[arg-type]
+    geometry: dict[str, Any] = {
+        "pads": [1, 0, 2][:n] + [0, 2, 1][:n],
+        "strides": [2, 1, 2][:n],
+        "dilations": [1, 2, 1][:n],
+        "group": 2,
+    }
+    expected = conv(x, w, b, **geometry)
     offset = torch.zeros(2, 2 * 3**n * n, *expected.shape[2:])
-    found = deform_conv(x, w, offset, b, offset_group=2, **geometry)  # type: ignore[arg-type]
+    found = deform_conv(x, w, offset, b, offset_group=2, **geometry)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -158,6 +171,12 @@ def test_col2im_refuses_columns_that_do_not_fit() -> None:
 
 
 def test_each_operator_is_there_from_its_first_version() -> None:
-    for name, since in (("Conv", 1), ("ConvTranspose", 1), ("DeformConv", 19), ("CausalConvWithState", 27), ("Col2Im", 18)):
+    for name, since in (
+        ("Conv", 1),
+        ("ConvTranspose", 1),
+        ("DeformConv", 19),
+        ("CausalConvWithState", 27),
+        ("Col2Im", 18),
+    ):
         assert table().find("", name, since) is not None
         assert since == 1 or table().find("", name, since - 1) is None

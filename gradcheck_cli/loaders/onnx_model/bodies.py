@@ -12,8 +12,9 @@ from gradcheck_cli.loaders.onnx_model.compiler import initial_names
 def hoist(graph: onnx.GraphProto) -> None:
     """Move the initialisers of all bodies, however deep, to the main graph; one whose name is taken gets a new one."""
     taken = _all_names(graph)
+    numbers: dict[str, int] = {}
     for body in bodies(graph):
-        _hoist_from(body, graph, taken)
+        _hoist_from(body, graph, taken, numbers)
 
 
 def bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
@@ -25,12 +26,13 @@ def bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                 yield from bodies(attribute.g)
 
 
-def _hoist_from(body: onnx.GraphProto, main: onnx.GraphProto, taken: dict[str, int]) -> None:
+def _hoist_from(body: onnx.GraphProto, main: onnx.GraphProto, taken: dict[str, int], numbers: dict[str, int]) -> None:
+    """`numbers`: name → the last number that was put behind it."""
     renamed = {}
     for name in sorted(initial_names(body)):
         taken[name] -= 1
         if taken[name]:
-            renamed[name] = _free_name(name, taken)
+            renamed[name] = _free_name(name, taken, numbers)
             taken[renamed[name]] = 1
         else:
             taken[name] = 1
@@ -61,10 +63,11 @@ def _all_names(graph: onnx.GraphProto) -> dict[str, int]:
     return counts
 
 
-def _free_name(name: str, taken: dict[str, int]) -> str:
-    number = 1
+def _free_name(name: str, taken: dict[str, int], numbers: dict[str, int]) -> str:
+    number = numbers.get(name, 0) + 1
     while f"{name}_{number}" in taken:
         number += 1
+    numbers[name] = number
     return f"{name}_{number}"
 
 

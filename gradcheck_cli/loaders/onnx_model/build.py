@@ -10,10 +10,13 @@ import onnx
 import onnx.inliner
 
 from gradcheck_cli.loaders.onnx_model import parameters, values
+from gradcheck_cli.loaders.onnx_model.bodies import hoist
 from gradcheck_cli.loaders.onnx_model.compiler import Compiler, finish, reads_of
 from gradcheck_cli.loaders.onnx_model.fuse import fuse
+from gradcheck_cli.loaders.onnx_model.fuse_groups import fuse_groups
 from gradcheck_cli.loaders.onnx_model.module import Held, OnnxModule
 from gradcheck_cli.loaders.onnx_model.program import Frame
+from gradcheck_cli.loaders.onnx_model.restore import name_folded, tie_copies
 from gradcheck_cli.loaders.onnx_model.simplify import fold, mark_shape_arithmetic, separate
 from gradcheck_cli.onnx_ops.registry import Mode
 
@@ -35,10 +38,14 @@ def build(
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     graph = model.graph
+    hoist(graph)
     opsets = {"" if each.domain == "ai.onnx" else each.domain: each.version for each in model.opset_import}
     initial = _initial(graph, stored or {})
+    name_folded(graph, initial)
     separate(graph, initial)
+    tie_copies(graph, initial)
     fuse(graph, initial)
+    fuse_groups(graph, initial)
     planned = parameters.plan(graph, initial)
     mode = Mode()
     compiled = Compiler(opsets, mode, functools.partial(_frames, planned)).graph(

@@ -8,32 +8,38 @@ from collections.abc import Iterable, Mapping
 
 import onnx
 
+from gradcheck_cli.loaders.onnx_model.check_functions import MAX_DEPTH, check_functions
+from gradcheck_cli.loaders.onnx_model.check_nodes import STANDARD, check_node, label_of
+from gradcheck_cli.loaders.onnx_model.check_tensors import check_sparse, check_tensor
 from gradcheck_cli.loaders.onnx_model.compiler import reads
+from gradcheck_cli.loaders.onnx_model.faults import GraphFault
 from gradcheck_cli.loaders.refusals import printable, some
 
-MAX_NODES = 200_000
-"""Of the graph with all functions written out."""
-MAX_DEPTH = 40
-"""Of graphs within graphs."""
-STANDARD = ("", "ai.onnx")
-
-
-class GraphFault(Exception):
-    """What is wrong with the graph: one clause."""
+__all__ = ["GraphFault", "check"]
+Opsets = Mapping[str, int]
+_OPSETS_SINCE = 3
+"""The version of the format from which a file must name the versions of its operators."""
 
 
 def check(model: onnx.ModelProto) -> None:
     """Raises GraphFault where the model cannot be run; puts the nodes of its main graph in order where they are not."""
-    if not model.HasField("graph") or not model.graph.output:
-        raise GraphFault("it has no graph with outputs")
-    _check_opsets(model)
-    _check_functions(model)
-    _check_graph(model.graph, frozenset(), 0)
+    if not model.HasField("graph"):
+        training = ", but training information" if model.training_info else ""
+        raise GraphFault(f"it has no graph{training}")
+    if not model.graph.output:
+        raise GraphFault("its graph has no outputs")
+    if model.ir_version >= _OPSETS_SINCE and not model.opset_import:
+        raise GraphFault("it does not say which version of the ONNX operators it uses")
+    opsets = _opsets(model.opset_import)
+    check_functions(model)
+    for function in model.functions:
+        _check_function(function)
+    _Checker(opsets).graph(model.graph, 0)
 
 
-def _check_opsets(model: onnx.ModelProto) -> None:
+def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> Opsets:
     versions: dict[str, int] = {}
-    for each in model.opset_import:
+    for each in imports:
         domain = "" if each.domain in STANDARD else each.domain
         if versions.setdefault(domain, each.version) != each.version:
             raise GraphFault(f"it asks for two versions of the operators of {printable(domain) or 'ai.onnx'}")
@@ -41,79 +47,91 @@ def _check_opsets(model: onnx.ModelProto) -> None:
     version = versions.get("", 1)
     if not 1 <= version <= newest:
         raise GraphFault(f"it uses version {version} of the ONNX operators, and the installed onnx knows 1 to {newest}")
+    return versions
 
 
-def _check_functions(model: onnx.ModelProto) -> None:
-    """Functions are written out where they are called; two that call each other twice, 40 deep, would be 2⁴⁰ nodes."""
-    functions = {(each.domain, each.name): each for each in model.functions}
-    sizes: dict[tuple[str, str], int] = {}
+def _check_function(function: onnx.FunctionProto) -> None:
+    checker = _Checker(_opsets(function.opset_import), in_function=True)
+    where = f"its function {printable(function.name, 60)}"
+    checker.names(function.input, function.output)
+    checker.nodes(list(function.node), function.input, function.output, 0, where)
 
-    def size_of(key: tuple[str, str], within: tuple[tuple[str, str], ...]) -> int:
-        if key in within:
-            raise GraphFault(f"its function {printable(key[1], 60)} calls itself")
-        if key not in sizes:
-            sizes[key] = total(functions[key].node, (*within, key))
-        return sizes[key]
 
-    def total(nodes: Iterable[onnx.NodeProto], within: tuple[tuple[str, str], ...]) -> int:
-        if len(within) > MAX_DEPTH:
-            raise GraphFault(f"its functions and graphs lie more than {MAX_DEPTH} deep in each other")
-        count = 0
+class _Checker:
+    """Checks the graphs of a model, or of one of its functions."""
+
+    def __init__(self, opsets: Opsets, *, in_function: bool = False) -> None:
+        self._opsets = opsets
+        self._in_function = in_function
+
+    def graph(self, graph: onnx.GraphProto, depth: int) -> None:
+        """`depth`: 0 for a main graph. What a body takes from around it, `reads` finds for the node that it belongs to."""
+        given = [value.name for value in graph.input]
+        stored = [value.name for value in graph.initializer] + [value.values.name for value in graph.sparse_initializer]
+        results = [value.name for value in graph.output]
+        sizes = [each.dim_param for value in graph.input for each in value.type.tensor_type.shape.dim]
+        self.names(given, stored, results, sizes)
+        for names, what in ((given, "inputs"), (stored, "initialisers"), (results, "outputs")):
+            twice = sorted(name for name, count in Counter(names).items() if count > 1)
+            if twice and not (what == "outputs" and depth):
+                raise GraphFault(f"two {what} have the name {some(twice)}")
+        if not all(results) and not depth:
+            raise GraphFault("one of its outputs is without a name")
+        for tensor in graph.initializer:
+            check_tensor(tensor, _weight(tensor.name), may_be_external=not self._in_function)
+        for sparse in graph.sparse_initializer:
+            check_sparse(sparse, _weight(sparse.values.name))
+        nodes = list(graph.node)
+        order = self.nodes(nodes, [*given, *stored], results, depth, "")
+        if order != sorted(order):
+            del graph.node[:]
+            graph.node.extend(nodes[index] for index in order)
+
+    def nodes(
+        self, nodes: list[onnx.NodeProto], given: Iterable[str], results: Iterable[str], depth: int, where: str
+    ) -> list[int]:
+        """The order in which `nodes` can run: after those whose values they read, in their own order otherwise."""
+        if depth > MAX_DEPTH:
+            raise GraphFault(f"graphs lie more than {MAX_DEPTH} deep in each other")
+        within = f" in {where}" if where else ""
         for node in nodes:
-            key = (node.domain, node.op_type)
-            count += size_of(key, within) if key in functions else 1
-            for each in node.attribute:
-                if each.type == onnx.AttributeProto.GRAPH:
-                    count += total(each.g.node, within)
-            if count > MAX_NODES:
-                raise GraphFault(f"written out, its functions are more than {MAX_NODES} nodes")
-        return count
-
-    total(model.graph.node, ())
-
-
-def _check_graph(graph: onnx.GraphProto, around: frozenset[str], depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise GraphFault(f"graphs lie more than {MAX_DEPTH} deep in each other")
-    given = [value.name for value in graph.input]
-    stored = [value.name for value in graph.initializer] + [value.values.name for value in graph.sparse_initializer]
-    for names, what in ((given, "inputs"), (stored, "initialisers")):
-        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+            self.names([node.name, node.op_type, node.domain], node.input, node.output)
+            check_node(node, self._opsets, in_function=self._in_function)
+        known = set(given)
+        read = [reads(node) for node in nodes]
+        made = Counter(name for node in nodes for name in node.output if name)
+        twice = sorted(name for name, count in made.items() if count > 1 or name in known)
         if twice:
-            raise GraphFault(f"two {what} have the name {some(twice)}")
-    known = around | set(given) | set(stored)
-    made = Counter(name for node in graph.node for name in node.output if name)
-    twice = sorted(name for name, count in made.items() if count > 1 or name in (*given, *stored))
-    if twice:
-        raise GraphFault(f"two values have the name {some(twice)}")
-    missing = sorted({name for node in graph.node for name in reads(node)} - known - set(made))
-    missing += sorted({value.name for value in graph.output} - known - set(made))
-    if missing:
-        raise GraphFault(f"nothing gives {some(missing)}: an initialiser or a node is missing")
-    _put_in_order(graph, known)
-    for node in graph.node:
-        known = known | {name for name in node.output if name}
-        for each in node.attribute:
-            if each.type == onnx.AttributeProto.GRAPH:
-                _check_graph(each.g, frozenset(known), depth + 1)
+            raise GraphFault(f"two values have the name {some(twice)}{within}")
+        missing = sorted(set().union(*read, filter(None, results)) - known - set(made))
+        if missing and not depth:
+            raise GraphFault(f"nothing gives {some(missing)}{within}: an initialiser or a node is missing")
+        order = _order(nodes, read)
+        if len(order) < len(nodes):
+            waiting = sorted(set(range(len(nodes))) - set(order))
+            labels = [nodes[index].name or nodes[index].op_type for index in waiting]
+            raise GraphFault(f"its nodes wait for each other in a circle{within}: {some(labels, 3)}")
+        self._bodies(nodes, depth)
+        return order
+
+    def names(self, *lists: Iterable[str]) -> None:
+        """Protobuf gives bytes for what is no text."""
+        for name in (name for names in lists for name in names):
+            if not isinstance(name, str):
+                raise GraphFault(f"a name in it is not valid UTF-8: {printable(name, 80)}")
+
+    def _bodies(self, nodes: Iterable[onnx.NodeProto], depth: int) -> None:
+        for node in nodes:
+            for each in node.attribute:
+                if each.type == onnx.AttributeProto.GRAPHS:
+                    raise GraphFault(f"{label_of(node)} has a list of graphs, which no operator takes")
+                if each.type == onnx.AttributeProto.GRAPH:
+                    self.graph(each.g, depth + 1)
 
 
-def _put_in_order(graph: onnx.GraphProto, known: Iterable[str]) -> None:
-    """Nodes after those whose values they read, in their own order otherwise."""
-    nodes = list(graph.node)
-    order = _order(nodes, set(known))
-    if len(order) < len(nodes):
-        waiting = sorted(set(range(len(nodes))) - set(order))
-        labels = [nodes[index].name or nodes[index].op_type for index in waiting]
-        raise GraphFault(f"its nodes wait for each other in a circle: {some(labels, 3)}")
-    if order != sorted(order):
-        del graph.node[:]
-        graph.node.extend(nodes[index] for index in order)
-
-
-def _order(nodes: list[onnx.NodeProto], known: set[str]) -> list[int]:
+def _order(nodes: list[onnx.NodeProto], read: list[set[str]]) -> list[int]:
     maker: Mapping[str, int] = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-    waits = [{maker[name] for name in reads(node) if name in maker and name not in known} for node in nodes]
+    waits = [{maker[name] for name in names if name in maker} for names in read]
     readers: list[list[int]] = [[] for _ in nodes]
     for index, sources in enumerate(waits):
         for source in sources:
@@ -129,3 +147,7 @@ def _order(nodes: list[onnx.NodeProto], known: set[str]) -> list[int]:
             if not left[reader]:
                 heapq.heappush(ready, reader)
     return order
+
+
+def _weight(name: str) -> str:
+    return f"its weight {printable(name, 60)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import onnx
@@ -56,7 +56,9 @@ class Compiler:
 
     def _graph(self, proto: onnx.GraphProto, outputs: tuple[str, ...] | None = None) -> Graph:
         names = outputs if outputs is not None else tuple(output.name for output in proto.output)
-        steps = [self._step(node) for node in needed(proto.node, names)]
+        nodes = needed(proto.node, names)
+        read = set(names).union(*map(reads, nodes))
+        steps = [self._step(node, read) for node in nodes]
         initial = initial_names(proto)
         inputs = tuple(value.name for value in proto.input if value.name not in initial)
         graph = Graph(proto.name, inputs, names, steps)
@@ -84,7 +86,8 @@ class Compiler:
         domain = "" if node.domain == "ai.onnx" else node.domain
         return domain, self.opsets.get(domain, 1)
 
-    def _step(self, node: onnx.NodeProto) -> Step:
+    def _step(self, node: onnx.NodeProto, read: Collection[str]) -> Step:
+        """`read`: the values that some node or output reads."""
         domain, version = self._dialect(node)
         found = table().find(domain, node.op_type, version)
         inputs = tuple(name or None for name in _trimmed(node.input))
@@ -101,7 +104,8 @@ class Compiler:
             each.name: values.attribute(each) for each in node.attribute if each.type != onnx.AttributeProto.GRAPH
         }
         _check_attributes(found, {*attributes, *bodies}, label)
-        call = Call(version, tuple(map(bool, outputs)), self.mode)
+        unread = frozenset(number for number, name in enumerate(outputs) if name not in read)
+        call = Call(version, tuple(map(bool, outputs)), self.mode, unread)
         run = functools.partial(found.run, call) if found.takes_call else found.run
         return Step(label, node.op_type, run, inputs, outputs, attributes, bodies, frames)
 
@@ -238,7 +242,7 @@ def _check_attributes(found: Operator, given: set[str], label: str) -> None:
     unknown = sorted(given - found.attributes)
     if unknown:
         known = ", ".join(sorted(found.attributes)) or "none"
-        raise AttributeFault(f"{label} has an attribute {unknown[0]}, and its operator knows {known}")
+        raise AttributeFault(f"{label} has an attribute {printable(unknown[0], 60)}, and its operator knows {known}")
 
 
 def _give(value: Any = None) -> Any:

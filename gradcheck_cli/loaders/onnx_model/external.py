@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
@@ -17,8 +18,8 @@ from gradcheck_cli.loaders.refusals import Slug, printable, refuse
 _TOGETHER = "keep the model and its data files in one folder"
 
 
-def read(graph: onnx.GraphProto, path: str) -> dict[str, Any]:
-    """Initialiser → tensor over the mapped file, for those whose data lie outside of the model.
+def read(graph: onnx.GraphProto, path: str, known: Collection[str] = ()) -> dict[str, Any]:
+    """Initialiser → tensor over the mapped file, for those not `known` whose data lie outside of the model.
 
     Raises:
         ModelError: `unsafe-path` for a file outside the model's folder, `missing-file`, `truncated-file` or `damaged-file`.
@@ -27,7 +28,7 @@ def read(graph: onnx.GraphProto, path: str) -> dict[str, Any]:
     return {
         proto.name: _tensor(proto, path, files)
         for proto in graph.initializer
-        if proto.data_location == onnx.TensorProto.EXTERNAL
+        if proto.data_location == onnx.TensorProto.EXTERNAL and proto.name not in known
     }
 
 
@@ -59,29 +60,41 @@ def _tensor(proto: onnx.TensorProto, path: str, files: dict[str, np.memmap[Any, 
     return piece.view(dtype).reshape(tuple(proto.dims))
 
 
-def _mapped(path: str, location: str) -> np.memmap[Any, Any]:
+def opened(path: str, location: str) -> BinaryIO:
+    """The data file at `location`, to be closed by the caller; of the model at `path`, and in its folder.
+
+    Raises:
+        ModelError: `unsafe-path`, `missing-file`, `unreadable-file`, or `damaged-file` for what is no regular file.
+    """
     folder = Path(path).parent
-    parts = Path(location).parts
-    if not location or "\0" in location or Path(location).is_absolute() or ".." in parts:
+    if not location or "\0" in location or Path(location).is_absolute() or ".." in Path(location).parts:
         raise _outside(path, location)
-    file = folder / location
     try:
-        if not file.resolve().is_relative_to(folder.resolve()):
+        file = (folder / location).resolve()
+        if not file.is_relative_to(folder.resolve()):
             raise _outside(path, location)
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _damaged(path, f"its data file {printable(location, 80)} is no regular file")
-            if not status.st_size:
-                return np.zeros(0, dtype=np.uint8)  # type: ignore[return-value]  # nothing can be mapped of it
-            return np.memmap(stream, dtype=np.uint8, mode="c")
+        # The resolved name has no links in it; O_NONBLOCK: opening a pipe would wait for a writer.
+        flags = [getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOFOLLOW")]
+        stream = os.fdopen(os.open(file, os.O_RDONLY | sum(flags)), "rb")
     except FileNotFoundError as error:
         message = f"its data file {printable(location, 80)} is missing"
         raise refuse(Slug.MISSING_FILE, path, message, _TOGETHER) from error
+    except IsADirectoryError as error:
+        raise _irregular(path, location) from error
     except (OSError, RuntimeError, ValueError) as error:
         message = f"its data file {printable(location, 80)} cannot be read"
-        raise refuse(Slug.UNREADABLE_FILE, path, message, "check its permissions") from error
+        raise refuse(Slug.UNREADABLE_FILE, path, message, "check its name and its permissions") from error
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise _irregular(path, location)
+    return stream
+
+
+def _mapped(path: str, location: str) -> np.memmap[Any, Any]:
+    with opened(path, location) as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            return np.zeros(0, dtype=np.uint8)  # type: ignore[return-value]  # nothing can be mapped of it
+        return np.memmap(stream, dtype=np.uint8, mode="c")
 
 
 def _product(dims: Any, path: str) -> int:
@@ -96,6 +109,10 @@ def _product(dims: Any, path: str) -> int:
 def _outside(path: str, location: str) -> Exception:
     message = f"its weights are said to lie in {printable(location, 80) or 'a file without a name'}, outside of the model's folder"
     return refuse(Slug.UNSAFE_PATH, path, message, _TOGETHER)
+
+
+def _irregular(path: str, location: str) -> Exception:
+    return _damaged(path, f"its data file {printable(location, 80)} is no regular file")
 
 
 def _damaged(path: str, message: str) -> Exception:

@@ -19,7 +19,7 @@ _CLOSE = 1e-3
 
 def fuse(graph: onnx.GraphProto, initial: Mapping[str, Any]) -> None:
     """Replace the last node of each pattern found in the main graph; the others fall away if nothing else reads them."""
-    found = _Graph(graph, initial)
+    found = Links(graph, initial)
     for node in list(graph.node):
         if node.op_type == "Erf":
             _erf_gelu(found, node)
@@ -33,7 +33,7 @@ def fuse(graph: onnx.GraphProto, initial: Mapping[str, Any]) -> None:
             _attention(found, node)
 
 
-class _Graph:
+class Links:
     """Who gives and who reads each value."""
 
     def __init__(self, graph: onnx.GraphProto, initial: Mapping[str, Any]) -> None:
@@ -126,12 +126,12 @@ class _Graph:
         return False
 
 
-def _erf_gelu(graph: _Graph, node: onnx.NodeProto) -> bool:
+def _erf_gelu(graph: Links, node: onnx.NodeProto) -> bool:
     x = graph.scaled(node.input[0], math.sqrt(0.5))
     return x is not None and _gelu(graph, node, x, "none")
 
 
-def _tanh_gelu(graph: _Graph, node: onnx.NodeProto) -> bool:
+def _tanh_gelu(graph: Links, node: onnx.NodeProto) -> bool:
     inner = graph.scaled(node.input[0], math.sqrt(2 / math.pi))
     total = graph.maker(inner, "Add") if inner else None
     if total is None:
@@ -143,7 +143,7 @@ def _tanh_gelu(graph: _Graph, node: onnx.NodeProto) -> bool:
     return False
 
 
-def _is_cube(graph: _Graph, name: str, x: str) -> bool:
+def _is_cube(graph: Links, name: str, x: str) -> bool:
     power = graph.maker(name, "Pow")
     if power is not None:
         return power.input[0] == x and graph.is_number(power.input[1], 3.0)
@@ -157,7 +157,7 @@ def _is_cube(graph: _Graph, name: str, x: str) -> bool:
     return False
 
 
-def _gelu(graph: _Graph, node: onnx.NodeProto, x: str, approximate: str) -> bool:
+def _gelu(graph: Links, node: onnx.NodeProto, x: str, approximate: str) -> bool:
     shifted = graph.only_reader(node.output[0])
     if shifted is None or shifted.op_type != "Add" or graph.other(shifted, 1.0) != node.output[0]:
         return False
@@ -165,18 +165,18 @@ def _gelu(graph: _Graph, node: onnx.NodeProto, x: str, approximate: str) -> bool
     return last is not None and _replace(last, "Gelu", [x], approximate=approximate)
 
 
-def _mish(graph: _Graph, node: onnx.NodeProto) -> bool:
+def _mish(graph: Links, node: onnx.NodeProto) -> bool:
     inner = graph.maker(node.input[0], "Softplus")
     last = graph.product(node.output[0], [inner.input[0]]) if inner is not None else None
     return last is not None and inner is not None and _replace(last, "Mish", [inner.input[0]])
 
 
-def _silu(graph: _Graph, node: onnx.NodeProto) -> bool:
+def _silu(graph: Links, node: onnx.NodeProto) -> bool:
     last = graph.product(node.output[0], [node.input[0]])
     return last is not None and _replace(last, "Swish", [node.input[0]])
 
 
-def _layer_norm(graph: _Graph, node: onnx.NodeProto) -> bool:
+def _layer_norm(graph: Links, node: onnx.NodeProto) -> bool:
     """(x − mean) / sqrt(mean of its square + ε) · weight + bias, over the last axis."""
     added = graph.maker(node.input[0], "Add")
     if added is None:
@@ -200,7 +200,7 @@ def _layer_norm(graph: _Graph, node: onnx.NodeProto) -> bool:
     return False
 
 
-def _attention(graph: _Graph, node: onnx.NodeProto) -> bool:
+def _attention(graph: Links, node: onnx.NodeProto) -> bool:
     """softmax(q·s · kᵀ·s + mask)·v: torch's exporters write its fused attention so, with both factors scaled."""
     mask = ""
     scores = graph.maker(node.input[0], "MatMul", "Add")
@@ -210,8 +210,10 @@ def _attention(graph: _Graph, node: onnx.NodeProto) -> bool:
             ((found, other) for name, other in (sides, sides[::-1]) if (found := graph.maker(name, "MatMul"))),
             (None, ""),
         )
-    last = graph.only_reader(node.output[0])
-    if scores is None or last is None or last.op_type != "MatMul" or last.input[0] != node.output[0]:
+    weights = _guarded(graph, node.output[0])
+    last = graph.only_reader(weights)
+    axis = next((each.i for each in node.attribute if each.name == "axis"), None)
+    if axis != -1 or scores is None or last is None or last.op_type != "MatMul" or last.input[0] != weights:
         return False
     factors = [graph.scalar_factor(name) for name in scores.input]
     if graph.only_reader(scores.output[0]) is None or factors[0] is None or factors[1] is None:
@@ -222,7 +224,17 @@ def _attention(graph: _Graph, node: onnx.NodeProto) -> bool:
     )
 
 
-def _affine(graph: _Graph, divided: onnx.NodeProto, x: str, epsilon: float) -> bool:
+def _guarded(graph: Links, name: str) -> str:
+    """The value that is `name` but 0 where it is NaN, as softmax is for rows that are masked altogether; else `name`."""
+    readers = {node.op_type: node for node in graph.readers.get(name, [])}
+    if set(readers) != {"IsNaN", "Where"} or name in graph.outputs:
+        return name
+    guard, where = readers["IsNaN"], readers["Where"]
+    right = where.input[0] == guard.output[0] and graph.is_number(where.input[1], 0.0) and where.input[2] == name
+    return str(where.output[0]) if right and graph.only_reader(guard.output[0]) is where else name
+
+
+def _affine(graph: Links, divided: onnx.NodeProto, x: str, epsilon: float) -> bool:
     scaled = graph.only_reader(divided.output[0])
     weight = _vector_beside(graph, scaled, "Mul", divided.output[0])
     if scaled is None or weight is None:
@@ -234,7 +246,7 @@ def _affine(graph: _Graph, divided: onnx.NodeProto, x: str, epsilon: float) -> b
     return _replace(scaled, "LayerNormalization", [x, weight], epsilon=epsilon)
 
 
-def _vector_beside(graph: _Graph, node: onnx.NodeProto | None, operator: str, name: str) -> str | None:
+def _vector_beside(graph: Links, node: onnx.NodeProto | None, operator: str, name: str) -> str | None:
     if node is None or node.op_type != operator:
         return None
     for other in node.input:
@@ -244,7 +256,7 @@ def _vector_beside(graph: _Graph, node: onnx.NodeProto | None, operator: str, na
     return None
 
 
-def _over_last(graph: _Graph, node: onnx.NodeProto) -> bool:
+def _over_last(graph: Links, node: onnx.NodeProto) -> bool:
     axes = next((list(each.ints) for each in node.attribute if each.name == "axes"), None)
     if axes is None and len(node.input) > 1:
         number = graph.number(node.input[1])

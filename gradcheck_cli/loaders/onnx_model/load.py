@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from gradcheck_cli.loaders.onnx_model import external
+from gradcheck_cli.errors import GradcheckError, ModelError
+from gradcheck_cli.loaders.onnx_model import external, skeleton
+from gradcheck_cli.loaders.onnx_model.bodies import hoist
 from gradcheck_cli.loaders.onnx_model.build import build
 from gradcheck_cli.loaders.onnx_model.check import GraphFault, check
 from gradcheck_cli.loaders.onnx_model.compiler import AttributeFault, UnsupportedError
@@ -22,10 +25,6 @@ FORMAT = "onnx"
 MAX_BYTES = (2 << 30) - 1
 """Protobuf's own limit; more weights lie in files beside."""
 _SAVE_AGAIN = "export the model again"
-_INFERENCE = (
-    "ONNX is an inference format: batch norms may be folded into convolutions, dropout and zero biases dropped, "
-    "tied weights split"
-)
 
 
 def load(source: Source) -> Subject:
@@ -34,19 +33,21 @@ def load(source: Source) -> Subject:
     Raises:
         ModelError: damaged, unsafe or unsupported.
     """
-    model = read(source)
+    message, stored = read(source)
+    model = parse(message, source.path)
     try:
         check(model)
-        stored = external.read(model.graph, source.path)
-        specs = input_specs(model.graph)
+        hoist(model.graph)
+        stored |= external.read(model.graph, source.path, known=stored)
+        specs, lost = input_specs(model.graph), _lost({node.op_type for node in model.graph.node})
         module = build(model, stored)
-    except GraphFault as error:
-        raise refuse(Slug.DAMAGED_FILE, source.path, f"the ONNX graph cannot be run: {error}", _SAVE_AGAIN) from error
-    except AttributeFault as error:
+    except (GradcheckError, MemoryError):
+        raise
+    except (GraphFault, AttributeFault) as error:
         raise refuse(Slug.DAMAGED_FILE, source.path, f"the ONNX graph cannot be run: {error}", _SAVE_AGAIN) from error
     except UnsupportedError as error:
-        raise _unsupported(error, source.path) from error
-    except (ValueError, TypeError, RuntimeError, KeyError, OverflowError) as error:
+        raise unsupported(error.missing, source.path) from error
+    except Exception as error:  # whatever the libraries raise on what the checks let pass
         reason = printable(" ".join(str(error).split()), 200)
         raise refuse(
             Slug.DAMAGED_FILE, source.path, f"the ONNX graph cannot be built: {reason}", _SAVE_AGAIN
@@ -58,24 +59,37 @@ def load(source: Source) -> Subject:
         sha256=source.sha256,
         inputs=specs,
         mode_fixed=not _has_modes(module),
-        remarks=(_INFERENCE,),
-        parity=Parity(module, functools.partial(read, source), source.path, external=bool(stored)),
+        remarks=(lost,),
+        parity=Parity(module, message, stored, source.path),
     )
 
 
-def read(source: Source) -> onnx.ModelProto:
-    """The file's protobuf message. Raises a `ModelError` where it is none."""
+def read(source: Source) -> tuple[bytes, dict[str, Any]]:
+    """The file's protobuf message without its big weights, and these. Raises a `ModelError` where the file is too big."""
     if source.size > MAX_BYTES:
         message = f"it has {source.size} bytes, over protobuf's limit of 2 GB"
         raise refuse(Slug.DAMAGED_FILE, source.path, message, "save it with external data")
+    found = skeleton.read(source)
+    return found.message, dict(found.stored)
+
+
+def parse(message: bytes, path: str) -> onnx.ModelProto:
+    """A file's protobuf message. Raises a `ModelError` where it is none."""
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(source.data)
+        model.ParseFromString(message)
     except DecodeError as error:
         raise refuse(
-            Slug.TRUNCATED_FILE, source.path, "this ONNX file ends too early or is damaged", "copy or save it again"
+            Slug.TRUNCATED_FILE, path, "this ONNX file ends too early or is damaged", "copy or save it again"
         ) from error
     return model
+
+
+def _lost(operators: set[str]) -> str:
+    """What may be missing that the PyTorch model has; not what the file shows that it still has."""
+    folded = "" if "BatchNormalization" in operators else "batch norms may be folded into the layers before them, "
+    dropout = "" if "Dropout" in operators else "dropout is left out, "
+    return f"ONNX is an inference format: {folded}{dropout}biases of zero may be missing, and tied weights apart"
 
 
 def _has_modes(module: OnnxModule) -> bool:
@@ -83,8 +97,9 @@ def _has_modes(module: OnnxModule) -> bool:
     return any(step.operator in ("BatchNormalization", "Dropout") for step in module.steps)
 
 
-def _unsupported(error: UnsupportedError, path: str) -> Exception:
-    listed = sorted(error.missing.items(), key=lambda item: (-item[1], item[0]))
+def unsupported(missing: Mapping[tuple[str, str, int], int], path: str) -> ModelError:
+    """The refusal of a file with operators that the table does not have: (domain, name, version) → how many nodes."""
+    listed = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(
         f"{count} × {printable(f'{domain}.{name}' if domain else name, 60)} (version {version})"
         for (domain, name, version), count in listed[:20]

@@ -29,6 +29,10 @@ Initial = Any
 """What a value of the graph begins as: a `Held`, a constant, or a tuple of these where an operator takes it apart."""
 
 
+_RESERVED = frozenset(("training", "__class__", "_constants"))
+"""Attributes that are set on modules after they are built: no parameter or module can have the name."""
+
+
 class Part(nn.Module):
     """A module that an ONNX file tells of by name only: it holds parameters, and the program runs what it does."""
 
@@ -57,7 +61,7 @@ class OnnxModule(nn.Module):
         """Where to find a value's parameters: (dict of a module, key), or a tuple of such."""
         if isinstance(value, tuple):
             return tuple(self._place(item) for item in value)
-        *modules, leaf = value.path.split(".")
+        *modules, leaf = (f"{name}_" if name in _RESERVED else name for name in value.path.split("."))
         parent: nn.Module = self
         for depth, name in enumerate(modules):
             # Names are the file's own: past nn.Module's checks, which forbid "forward" or "type".
@@ -107,7 +111,7 @@ class OnnxModule(nn.Module):
         return self._named(outputs)
 
     def _values(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        self._mode.training = self.training
+        self._mode.training, self._mode.rounds = self.training, 0
         values: dict[str, Any] = dict(self._constants)
         values.update((name, _found(place)) for name, place in self._places.items())
         values.update(_bound(self._graph.inputs, args, kwargs))

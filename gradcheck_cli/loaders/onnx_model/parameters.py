@@ -7,7 +7,7 @@ operations that only carry it there. Its name is its own where that is the user'
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,14 @@ import torch
 
 from gradcheck_cli.loaders.onnx_model.module import Held, Initial
 from gradcheck_cli.loaders.onnx_model.names import MAX_DEPTH, MAX_LENGTH, MODULE, Frames, Names, kind_of
+from gradcheck_cli.loaders.onnx_model.origins import Origins, is_state, may_be_parameter
 from gradcheck_cli.onnx_ops.recurrent import in_torch_order
 
 _BIASES = ("Add", "Sub", "BiasAdd")
 _RECURRENT = ("LSTM", "GRU", "RNN")
 _WEIGHT_BIAS = {1: "weight", 2: "bias"}
 _EITHER = {0: "bias", 1: "bias"}
+_FACTOR = {0: "weight", 1: "weight"}
 SLOTS: Mapping[str, Mapping[int, str]] = {
     **dict.fromkeys(("Conv", "ConvTranspose", "FusedConv", "NhwcConv", "CausalConvWithState"), _WEIGHT_BIAS),
     **dict.fromkeys(("BatchNormalization", "InstanceNormalization", "LayerNormalization"), _WEIGHT_BIAS),
@@ -31,7 +33,8 @@ SLOTS: Mapping[str, Mapping[int, str]] = {
     **{name: {0: "weight", 1: "weight", 2: "bias"} for name in ("Gemm", "FusedGemm")},
     **{name: {0: "weight", 1: "weight"} for name in ("MatMul", "FusedMatMul", "Concat")},
     **{name: {1: "weight_ih", 2: "weight_hh", 3: "bias"} for name in _RECURRENT},
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Sum"), _EITHER),
+    **dict.fromkeys(("Add", "Sub", "Sum"), _EITHER),
+    **dict.fromkeys(("Mul", "Div"), _FACTOR),
     "DeformConv": {1: "weight", 3: "bias"},
     "Einsum": {0: "weight", 1: "weight", 2: "weight"},
     "Gather": {0: "weight"},
@@ -58,18 +61,18 @@ _CARRIERS = frozenset(
     )
 )
 """Through these an initialiser is still the same parameter."""
-_LOOSE = frozenset(("Add", "Sub", "Mul", "Div", "Sum", "Concat"))
+LOOSE = frozenset(("Add", "Sub", "Mul", "Div", "Sum", "Concat"))
 """Where a constant of the user's stands as often as a parameter: only what has a name of its own is one."""
-_STATE = frozenset(
-    ("running_mean", "running_var", "num_batches_tracked", "inv_freq", "position_ids", "mask", "attn_mask")
-)
-"""Last parts of names that buffers have."""
 _MADE = re.compile(
-    r"^(onnx::|val_\d|_val|const|Constant|/|\d+$|lifted|arange|.*_output_\d+$|initializer_|.*::)", re.IGNORECASE
+    r"^(onnx::|val_\d|_val|const(ant)?[_\d:]|/|\d+$|lifted|arange|.*_output_\d+$|initializer_|.*::)", re.IGNORECASE
 )
 """Names that exporters make up."""
-_PLAIN = re.compile(r"^[^\W\d]\w*(\.\w+)+$")
-"""A path in a module tree."""
+_PLAIN = re.compile(r"^(?=(\w+\.)*[^\W\d])\w+(\.\w+)+$")
+"""A path in a module tree; its parts may be numbers, but not all."""
+_BESIDE = frozenset(("Resize", "Upsample", "Pad", "Clip", "QuantizeLinear", "DequantizeLinear", "Range", "OneHot"))
+"""Operators whose inputs but the first are numbers that nobody learns."""
+_REMADE = frozenset(("Exp", "Neg", "Softplus", "Sigmoid", "Tanh", "Softmax"))
+"""What parameters go through before they are used, and other constants do not."""
 _MASKED = -1e4
 """A constant with values below it is a mask."""
 
@@ -97,19 +100,35 @@ class Use:
 
 def plan(graph: onnx.GraphProto, initial: Mapping[str, Any]) -> Plan:
     """Decide for a main graph whose initialisers have the values `initial`."""
-    nodes = list(graph.node)
-    names = Names(nodes)
+    nodes = list(_with_bodies(graph))
+    names = Names(nodes, initial)
     frames = [names.frames(node) for node in nodes]
-    return _Planner(nodes, frames, initial, names).plan()
+    return _Planner(nodes, frames, initial, names, Origins(graph)).plan()
+
+
+def _with_bodies(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """All nodes, those of bodies after the node that the body belongs to."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _with_bodies(attribute.g)
 
 
 class _Planner:
     def __init__(
-        self, nodes: list[onnx.NodeProto], frames: list[Frames | None], initial: Mapping[str, Any], names: Names
+        self,
+        nodes: list[onnx.NodeProto],
+        frames: list[Frames | None],
+        initial: Mapping[str, Any],
+        names: Names,
+        origins: Origins,
     ) -> None:
         self.nodes = nodes
         self.frames = frames
         self.initial = initial
+        self.origins = origins
+        self.names = names
         self.of_torch = names.of_torch
         self.of_dynamo = names.of_dynamo
         self.carried = _carried(nodes, initial)
@@ -142,24 +161,48 @@ class _Planner:
                     else None
                 )
                 root = self.carried.get(name)
-                if role and root is not None and self._is_trainable(root, node, slot):
+                if root is None or self.origins.is_buffer(root):
+                    continue
+                if self.origins.is_parameter(root) or (role is None and self._is_named(root, node, slot)):
+                    role = role or "weight"
+                elif role is not None and not self._is_trainable(root, node, slot):
+                    continue
+                if role:
                     yield Use(root, index, role)
+
+    def _is_named(self, root: str, node: onnx.NodeProto, slot: int) -> bool:
+        """An initialiser of torch's under the user's own name: a parameter wherever it is read, if it is no known buffer."""
+        value = self.initial[root]
+        named = self.of_torch and self._has_own_name(root) and not is_state(root)
+        named = named or (root.startswith("onnx::") and node.op_type in _REMADE and value.numel() > 1)
+        beside = (node.op_type in _BESIDE and slot > 0) or (node.op_type == "BatchNormalization" and slot > 2)
+        learnt = node.op_type not in _CARRIERS and not beside
+        return named and learnt and isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() > 0
 
     def _is_trainable(self, root: str, node: onnx.NodeProto, slot: int) -> bool:
         value = self.initial[root]
         if not isinstance(value, torch.Tensor) or not value.is_floating_point() or not value.numel():
             return False
-        if root.rpartition(".")[2] in _STATE:
+        if is_state(root):
             return False
-        if node.op_type not in _LOOSE:
-            return node.op_type != "Gather" or value.dim() > 1
-        if value.numel() == 1 and not _PLAIN.match(root):
+        if node.op_type not in LOOSE:
+            return value.dim() > (1 if node.op_type == "Gather" else 0)
+        if value.numel() == 1 and not _PLAIN.match(root) and not (self.of_torch and self._has_own_name(root)):
             return False
         lowest = float(value.detach().to(torch.float32).min()) if value.numel() <= 1 << 24 else 0.0
-        return lowest > _MASKED and (self._has_own_name(root) or self._is_bias(node, slot, value))
+        return lowest > _MASKED and (
+            self._has_own_name(root) or self._is_bias(node, slot, value) or self._is_channel_vector(root, node, slot, value)
+        )
+
+    def _is_channel_vector(self, root: str, node: onnx.NodeProto, slot: int, value: torch.Tensor) -> bool:
+        """One number a channel, with axes of size 1 that the older exporter of torch folded into it; not of an input's scaling."""
+        others = [name for place, name in enumerate(node.input) if place != slot]
+        vector = value.numel() == max(value.shape, default=1) > 1
+        return vector and root.startswith("onnx::") and all(name in self.made_by for name in others)
 
     def _has_own_name(self, root: str) -> bool:
-        return not _MADE.match(root)
+        """The user's: not the exporter's, which the newer one of torch calls after operators."""
+        return is_own_name(root) and (not self.origins.known or may_be_parameter(root))
 
     def _is_bias(self, node: onnx.NodeProto, slot: int, value: torch.Tensor) -> bool:
         """Added to what a matrix product or a convolution gave, and one number a unit."""
@@ -216,7 +259,7 @@ class _Planner:
             self.frames[index] = (*around, (owner, kind))
             return owner
         if owner is None and not path:
-            path = self._new_path(node, kind)
+            path = next(filter(None, (self.names.module_of(use.value) for use in uses)), "") or self._new_path(node, kind)
             self.frames[index] = ((path, kind),)
         elif frames and (frames[-1][1] == MODULE or not self.of_dynamo):
             self.done.kinds.setdefault(path, kind)
@@ -225,7 +268,7 @@ class _Planner:
     def _owner(self, use: Use) -> str | None:
         """The module path in an initialiser's own name, if it has one."""
         users = _PLAIN.match(use.value) or (self.of_torch and use.value.isidentifier())
-        if not users or _MADE.match(use.value) or not _sane(use.value):
+        if not users or not is_own_name(use.value) or not _sane(use.value):
             return None
         return use.value.rpartition(".")[0]
 
@@ -237,7 +280,8 @@ class _Planner:
 
     def _name(self, use: Use, path: str) -> str:
         own = self._owner(use)
-        name = use.value if own is not None else self._beside(use, path) or f"{path}.{use.role}"
+        own_name = use.value.replace(".weight_bias", ".bias")  # of a convolution that took in a batch norm
+        name = own_name if own is not None else self._beside(use, path) or f"{path}.{use.role}"
         return self._unique(name, use.value)
 
     def _beside(self, use: Use, path: str) -> str | None:
@@ -312,7 +356,17 @@ def _carried(nodes: Iterable[onnx.NodeProto], initial: Mapping[str, Any]) -> dic
         if node.op_type in _CARRIERS and node.input and node.input[0] in roots:
             for name in node.output:
                 roots[name] = roots[node.input[0]]
+        elif node.op_type == "Loop":  # what goes round in it: weights too, from TensorFlow
+            body = next(each.g for each in node.attribute if each.name == "body")
+            for outer, inner in zip(node.input[2:], body.input[2:], strict=False):
+                if outer in roots:
+                    roots[inner.name] = roots[outer]
     return roots
+
+
+def is_own_name(name: str) -> bool:
+    """Whether an initialiser's name may be the user's, and not one that an exporter made up."""
+    return not _MADE.match(name)
 
 
 def _sane(name: str) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 import onnx
 import torch
 
+from gradcheck_cli.loaders.onnx_model.bodies import bodies
 from gradcheck_cli.loaders.onnx_model.names import Frames, Names
-from gradcheck_cli.loaders.onnx_model.parameters import SLOTS
+from gradcheck_cli.loaders.onnx_model.origins import Origins, may_be_parameter
+from gradcheck_cli.loaders.onnx_model.parameters import LOOSE, SLOTS, is_own_name
 from gradcheck_cli.loaders.onnx_model.program import Graph, Step
 from gradcheck_cli.loaders.onnx_model.values import FLOATING
 
@@ -49,21 +51,11 @@ def separate(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
     was never tied. The older exporter of torch leaves an Identity for each; the newer one shares the initialiser itself.
     Tables that are looked up stay shared: those are tied on purpose.
     """
-    kept = []
-    for node in graph.node:
-        if (
-            node.op_type == "Identity"
-            and node.input[0] in initial
-            and node.output[0] not in {o.name for o in graph.output}
-        ):
-            initial[node.output[0]] = _copied(initial[node.input[0]])
-        else:
-            kept.append(node)
-    if len(kept) < len(graph.node):
-        del graph.node[:]
-        graph.node.extend(kept)
-    names = Names(graph.node)
-    first: dict[str, str] = {}
+    _resolve_identities(graph, initial)
+    names = Names(graph.node, initial)
+    origins = Origins(graph)
+    _separate_state(graph, initial)
+    first = _owners(graph, initial, names)
     twins: dict[tuple[str, str], str] = {}
     """(initialiser, module path) → the module's own one."""
     for node in graph.node:
@@ -74,6 +66,8 @@ def separate(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
         for slot, name in enumerate(node.input):
             if slot not in SLOTS.get(node.op_type, {}) or not _is_weight(initial.get(name)):
                 continue
+            if node.op_type in LOOSE and origins.known and not may_be_parameter(name):
+                continue  # a mask or another constant
             if first.setdefault(name, path) != path:
                 if (name, path) not in twins:
                     own = _name_beside(name, first[name], node, slot, frames)
@@ -82,6 +76,47 @@ def separate(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
                     initial[own] = _copied(initial[name])
                     twins[(name, path)] = own
                 node.input[slot] = twins[(name, path)]
+
+
+def _resolve_identities(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
+    """An initialiser for each Identity of one: of its own where the exporter dropped an equal one, else the same."""
+    outputs = {value.name for value in graph.output}
+    kept, same = [], {}
+    for node in graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]
+        if node.op_type != "Identity" or node.input[0] not in initial or node.output[0] in outputs:
+            kept.append(node)
+        elif node.output[0].startswith("onnx::") or is_own_name(node.output[0]) and not node.metadata_props:
+            initial[node.output[0]] = _copied(initial[node.input[0]])
+        else:
+            same[node.output[0]] = node.input[0]
+    for body in bodies(graph):
+        for node in body.node:
+            node.input[:] = [same.get(name, name) for name in node.input]
+    if len(kept) < len(graph.node):
+        del graph.node[:]
+        graph.node.extend(kept)
+
+
+def _owners(graph: onnx.GraphProto, initial: Mapping[str, Any], names: Names) -> dict[str, str]:
+    """Initialiser → the module in its name, for those that this module itself reads."""
+    read = {(name, frames[-1][0]) for node in graph.node if (frames := names.frames(node)) for name in node.input}
+    return {name: owner for name in initial if (name, owner := name.rpartition(".")[0]) in read}
+
+
+def _separate_state(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
+    """The mean and the variance of a new batch norm are equal to its bias and its weight, and still none of its parameters."""
+    for node in graph.node:
+        if node.op_type == "BatchNormalization" and len(node.input) >= 5:
+            owner = node.input[1].rpartition(".")[0]
+            for slot, role in ((3, "running_mean"), (4, "running_var")):
+                if _is_weight(initial.get(node.input[slot])) and not node.input[slot].endswith(role):
+                    own = f"{owner}.{role}" if owner else role
+                    while own in initial:
+                        own = f"{owner or node.name}_.{own.rpartition('.')[2]}"
+                        owner += "_"
+                    initial[own] = _copied(initial[node.input[slot]])
+                    node.input[slot] = own
 
 
 def _name_beside(name: str, first: str, node: onnx.NodeProto, slot: int, frames: Frames) -> str:

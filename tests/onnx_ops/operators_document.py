@@ -1,0 +1,163 @@
+"""Writes ``gradcheck_cli/onnx_ops/OPERATORS.md``: which operators, in which versions, shown by what. Run by ``make operators``.
+
+Its figures are not measured here: they count the node tests less the exceptions, and `test_backend_nodes.py` proves that every
+other one passes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from backend_cases import Case, all_cases, floating_cases
+from backend_exceptions import CONSTANT, FORWARD, WITHOUT_GRADIENT
+from onnx import defs
+
+from gradcheck_cli.onnx_ops import table
+from gradcheck_cli.onnx_ops.registry import FUSED, MACHINE_LEARNING, MICROSOFT
+
+DOCUMENT = Path(__file__).parents[2] / "gradcheck_cli" / "onnx_ops" / "OPERATORS.md"
+DOMAINS = {
+    "": "ai.onnx, the standard operators",
+    MACHINE_LEARNING: "ai.onnx.ml",
+    "ai.onnx.preview.training": "ai.onnx.preview.training",
+    MICROSOFT: "com.microsoft, those of ONNX Runtime",
+}
+Name = tuple[str, str]
+"""(domain, operator)."""
+
+
+def document() -> str:
+    """The whole text."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    plain = list(floating_cases(expanded=False))
+    compared = [case for case in plain if case.operator not in WITHOUT_GRADIENT and case.name not in CONSTANT]
+    yield "# ONNX operators"
+    yield ""
+    yield "<!-- written by `make operators`; checked by tests/onnx_ops/test_operators_document.py -->"
+    yield ""
+    yield (
+        f"What is run as differentiable torch code, by onnx {onnx.__version__} (opset {defs.onnx_opset_version()}, "
+        f"ai.onnx.ml {max(s.since_version for s in defs.get_all_schemas() if s.domain == MACHINE_LEARNING)}). "
+        f"Of its {len(all_cases())} backend node tests {len(all_cases()) - len(FORWARD)} pass; of the {len(plain)} with floating "
+        f"inputs and outputs (functions of the standard counted once) "
+        f"{len(plain) - len(FORWARD.keys() & {case.name for case in plain})}, and in {len(compared)} of these the gradients are "
+        "those of finite differences in float64."
+    )
+    yield ""
+    yield "- **Versions**: the since-versions of the standard, each run against ONNX Runtime where that runs it."
+    yield "- **Forward**: backend node tests that pass, of all; *ONNX Runtime*: compared with it in tests of our own."
+    yield "- **Gradient**: node tests in which it is that of `torch.autograd.gradcheck`, or why there is none."
+    for domain, title in DOMAINS.items():
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield "| Operator | Versions | Forward | Gradient |"
+        yield "|---|---|---|---|"
+        for name in sorted({entry.name for entry in table() if entry.domain == domain}):
+            yield f"| {name} | {_versions((domain, name))} | {_forward((domain, name))} | {_gradient((domain, name))} |"
+    yield ""
+    yield (
+        "Not there: "
+        + "; ".join(f"{name} ({_titled(domain)} {', '.join(map(str, v))})" for (domain, name), v in _missing())
+        + "."
+    )
+    yield ""
+    yield f"Beside these, {sum(entry.domain == FUSED for entry in table())} operators of our own stand for several nodes of a file."
+    yield ""
+    yield "## Exceptions"
+    yield ""
+    yield from _reasons(FORWARD)
+
+
+def _reasons(reasons: dict[str, str]) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    last = ""
+    for name, reason in reasons.items():
+        last = last if reason == "the same" else reason
+        by_reason[last].append(name)
+    for reason, names in by_reason.items():
+        yield f"- {', '.join(f'`{name}`' for name in names)}: {reason}."
+
+
+def _titled(domain: str) -> str:
+    return domain or "ai.onnx"
+
+
+@functools.cache
+def _standard() -> dict[Name, list[int]]:
+    found: dict[Name, list[int]] = defaultdict(list)
+    for schema in defs.get_all_schemas_with_history():
+        found[(schema.domain, schema.name)].append(schema.since_version)
+    return {name: sorted(versions) for name, versions in found.items()}
+
+
+def _missing() -> list[tuple[Name, list[int]]]:
+    """Versions of the standard that the table does not find."""
+    found = (
+        (name, [v for v in versions if table().find(*name, v) is None])
+        for name, versions in sorted(_standard().items())
+    )
+    return [(name, versions) for name, versions in found if versions]
+
+
+def _versions(name: Name) -> str:
+    known = _standard().get(name)
+    covered = [version for version in known if table().find(*name, version)] if known else [1]
+    return ", ".join(map(str, covered))
+
+
+@functools.cache
+def _cases() -> dict[Name, list[Case]]:
+    found: dict[Name, list[Case]] = defaultdict(list)
+    for case in all_cases():
+        if not case.expanded:
+            found[case.operator].append(case)
+    return found
+
+
+@functools.cache
+def _own_tests() -> str:
+    here = Path(__file__).parent
+    return "".join(path.read_text(encoding="utf-8") for path in sorted(here.glob("test_*.py")))
+
+
+def _forward(name: Name) -> str:
+    cases = _cases().get(name, [])
+    passed = sum(case.name not in FORWARD for case in cases)
+    if cases:
+        return f"{passed} of {len(cases)}"
+    return "ONNX Runtime" if f'"{name[1]}"' in _own_tests() else "–"
+
+
+def _gradient(name: Name) -> str:
+    if name in WITHOUT_GRADIENT:
+        return WITHOUT_GRADIENT[name]
+    floating = {case.name for case in floating_cases(expanded=False)}
+    compared = sum(case.name in floating and case.name not in CONSTANT for case in _cases().get(name, []))
+    if compared:
+        return f"{compared} compared"
+    if name in _standard() and not _gives_floats(name):
+        return "gives no floats"
+    return "autograd's"
+
+
+def _gives_floats(name: Name) -> bool:
+    schema = defs.get_schema(name[1], max(_standard()[name]), name[0])
+    kinds = {kind for output in schema.outputs for kind in output.types}
+    return any(word in kind for kind in kinds for word in ("float", "double"))
+
+
+def main() -> None:
+    """Write the document."""
+    DOCUMENT.write_text(document(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
