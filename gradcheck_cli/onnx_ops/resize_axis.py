@@ -48,8 +48,9 @@ def places(axis: Axis, transformation: str) -> Tensor:
     if transformation == "tf_half_pixel_for_nn":
         return (x + 0.5) / scale
     if transformation == "half_pixel_symmetric":
-        adjustment = axis.output / (scale * axis.size)
-        return axis.size / 2 * (1 - adjustment) + (x + 0.5) / scale - 0.5
+        adjustment = torch.tensor(float(axis.output)).div(scale * axis.size)  # ``/`` would multiply by a reciprocal
+        offset = axis.size / 2 * (1 - adjustment)
+        return (offset.double() + (x.double() + 0.5) / scale.double() - 0.5).float()
     if transformation == "tf_crop_and_resize":
         start, end = axis.crop or (torch.zeros(()), torch.ones(()))
         x = x.to(start.dtype)

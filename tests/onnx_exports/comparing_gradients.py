@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,10 +127,11 @@ class _Matching:
     ) -> None:
         self.dtype = dtype
         self.original = original
-        self.theirs = dict(original.named_parameters())
-        self.wanted = {n: g for n, g in wanted.items() if g is not None and bool(g.any())}
+        self.theirs = {n: _real(p) for n, p in original.named_parameters()}
+        self.wanted = {n: _real(g) for n, g in wanted.items() if g is not None and bool(g.any())}
         self.ours = ours
-        self.found = {n: torch.zeros_like(ours[n]) if found.get(n) is None else found[n] for n in ours}
+        own = {n: g for n, g in found.items() if g is not None}
+        self.found = {n: own.get(n, torch.zeros_like(ours[n])) for n in ours}
         self.limit = limit
         self.result = GradientsResult(unused=[n for n in wanted if n not in self.wanted])
         self.total = float(sum(g.double().square().sum() for g in self.wanted.values()) ** 0.5)
@@ -150,14 +152,15 @@ class _Matching:
         buffers = list(self.original.buffers())
         shared = {n for n, _ in self.original.named_parameters(remove_duplicate=False)} | set(self.result.unused)
         for name in sorted(self.left - shared):
-            own = self.ours[name]
-            if self._is_of_unused(name) or (not own.any() and any(n.startswith(name.rpartition(".")[0]) for n in self.result.dropped)):
+            own, path = self.ours[name], name.rpartition(".")[0]
+            is_zero = not own.any() and any(each.startswith(path) for each in self.result.dropped)
+            if is_zero or self._is_of_unused(name):
                 continue
-            owner = self.original.get_submodule(name.rpartition(".")[0]) if name.rpartition(".")[0] in self.factors else None
+            owner = self.original.get_submodule(path) if path in self.factors else None
             if owner is not None and getattr(owner, "bias", owner) is None:
                 continue  # a batch norm's, without a gradient
-            same = (_equal(own, b) or (own.numel() == b.numel() and _equal(own.flatten(), b.mT.flatten() if b.dim() > 1 else b)) for b in buffers)
-            (self.result.buffers if any(same) else self.result.extra).append(name)
+            same = any(_row_of(value, b) is not None for b in buffers for value, _ in _turned(own, own, b))
+            (self.result.buffers if same else self.result.extra).append(name)
 
     def _is_of_unused(self, name: str) -> bool:
         """Whether it is, renamed, a parameter without a gradient."""
@@ -176,8 +179,8 @@ class _Matching:
             self._compare(result.transposed, name, found.T)
         elif _is_expanded(ours, theirs):
             self._compare(result.expanded, name, found.sum_to_size(theirs.shape))
-        elif (rows := _rows(ours, theirs)) is not None:
-            self._compare(result.expanded, name, torch.zeros_like(theirs).index_add(0, rows, found.reshape(len(rows), -1)))
+        elif (summed := self._rows_summed(name)) is not None:
+            self._compare(result.expanded, name, summed)
         elif (scale := _factors(theirs, ours)) is not None:
             self.factors[name.rpartition(".")[0]] = scale
             self._compare(result.scaled, name, found * scale)
@@ -188,9 +191,24 @@ class _Matching:
         else:
             result.changed.append(name)
 
+    def _rows_summed(self, name: str) -> Tensor | None:
+        """The gradient of a table of which the file has only the rows that are used, perhaps in several constants."""
+        theirs = self.theirs[name]
+        total = torch.zeros_like(theirs)
+        for each in [name, *sorted(n for n in self.left if re.fullmatch(rf"{re.escape(name)}_\d+", n))]:
+            rows = _rows(self.ours[each], theirs)
+            if rows is None:
+                return None
+            total = total.index_add(0, rows, self.found[each].reshape(len(rows), -1))
+            self.left.discard(each)
+        return total
+
     def _error(self, name: str, found: Tensor) -> float:
-        wanted = self.wanted[name].double()
-        return float((found.double() - wanted).norm() / max(float(wanted.norm()), NOISE[self.dtype] * self.total, 1e-30))
+        return self._relative(found.double(), self.wanted[name].double())
+
+    def _relative(self, found: Tensor, wanted: Tensor) -> float:
+        least = max(NOISE[self.dtype] * self.total, 1e-30)
+        return float((found - wanted).norm()) / max(float(wanted.norm()), least)
 
     def _compare(self, ways: list[str], name: str, found: Tensor, wanted: Tensor | None = None) -> None:
         wanted = (self.wanted[name] if wanted is None else wanted).double().clone()
@@ -198,7 +216,7 @@ class _Matching:
         owner = self.original.get_submodule(name.rpartition(".")[0])
         if isinstance(owner, nn.Embedding) and owner.padding_idx is not None:  # not in the file
             found[owner.padding_idx] = wanted[owner.padding_idx] = 0
-        error = float((found - wanted).norm() / max(float(wanted.norm()), NOISE[self.dtype] * self.total, 1e-30))
+        error = self._relative(found, wanted)
         if not error <= self.limit:
             self.result.wrong.append(f"{name} ({error:.1e})")
         else:
@@ -236,12 +254,12 @@ class _Matching:
     def _folded_bias(self, name: str) -> None:
         """A convolution without a bias gets that of its batch norm: one of ours that is extra has its gradient."""
         wanted = self.wanted[name]
-        for other in sorted(self.left):
-            if other.endswith("bias") and other.rpartition(".")[0] in self.factors and self.found[other].shape == wanted.shape:
-                scale = max(float(wanted.norm()), NOISE[self.dtype] * self.total, 1e-30)
-                if float((self.found[other] - wanted).norm()) / scale <= self.limit:
-                    self.left.discard(other)
-                    return
+        for other in sorted(each for each in self.left if each.endswith("bias")):
+            found = self.found[other]
+            scaled = other.rpartition(".")[0] in self.factors and found.shape == wanted.shape
+            if scaled and self._error(name, found) <= self.limit:
+                self.left.discard(other)
+                return
 
     def _is_composed(self, name: str) -> bool:
         path, separator, rest = name.partition(".parametrizations.")
@@ -294,9 +312,14 @@ def _turned(value: Tensor, gradient: Tensor, like: Tensor) -> list[tuple[Tensor,
 
 def _row_of(piece: Tensor, whole: Tensor) -> int | None:
     """At which of its rows `whole` begins to be `piece`."""
-    if not piece.dim() or piece.shape[1:] != whole.shape[1:] or len(piece) > len(whole):
+    if not piece.dim() or not whole.dim() or piece.shape[1:] != whole.shape[1:] or len(piece) > len(whole):
         return None
     return next((at for at in range(len(whole) - len(piece) + 1) if _equal(whole[at : at + len(piece)], piece)), None)
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """Exporters write complex numbers as pairs; torch's complex gradients are those of the parts."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

@@ -90,7 +90,9 @@ def is_faithful(model: onnx.ModelProto, original: torch.nn.Module, inputs: tuple
     with torch.no_grad():
         outputs = flat(original(*inputs))
     names = [value.name for value in model.graph.output]
-    pairs = [(each.numpy(), expected[name]) for name, each in zip(names, outputs, strict=True) if each.is_floating_point()]
+    pairs = [
+        (each.numpy(), expected[name]) for name, each in zip(names, outputs, strict=True) if each.is_floating_point()
+    ]
     return all(deviation(own, wanted) <= 1e-3 for own, wanted in pairs)
 
 
@@ -120,14 +122,17 @@ def by_runtime(model: onnx.ModelProto, feed: Feed) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(wide.SerializeToString(), options, providers=["CPUExecutionProvider"])
     outputs = [value.name for value in session.get_outputs()]
     known = {value.name for value in session.get_inputs()}
-    return dict(zip(outputs, session.run(outputs, {n: np.ascontiguousarray(a) for n, a in feed.items() if n in known}), strict=True))
+    results = session.run(outputs, {name: np.ascontiguousarray(array) for name, array in feed.items() if name in known})
+    return dict(zip(outputs, results, strict=True))
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """Without functions, as our loader sees it."""
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    whole: onnx.ModelProto = onnx.inliner.inline_local_functions(model) if model.functions else model
+    return whole
 
 
 def copied(model: onnx.ModelProto) -> onnx.ModelProto:
     """`build` uses its model up."""
-    return onnx.ModelProto.FromString(model.SerializeToString())
+    copy: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
+    return copy

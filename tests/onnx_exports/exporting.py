@@ -53,7 +53,7 @@ def used(module: nn.Module, seed: int = 0) -> nn.Module:
             if parameter.is_floating_point():
                 spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
                 scale = 0.1 * spread if spread > 1e-3 * float(parameter.abs().mean()) else 0.05
-                parameter += scale * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
         for path, buffer in worn.named_buffers():
             if path.endswith("running_mean"):
                 buffer += 0.1 * torch.randn(buffer.shape, generator=generator)
@@ -78,9 +78,11 @@ def export(module: nn.Module, inputs: tuple[Any, ...], variant: Variant) -> onnx
 
 
 def _by_script(module: nn.Module, inputs: tuple[Any, ...], opset: int, *, folded: bool) -> onnx.ModelProto:
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # as good as a path
     mode = torch.onnx.TrainingMode.EVAL if folded else torch.onnx.TrainingMode.PRESERVE
-    torch.onnx.export(module, inputs, buffer, dynamo=False, opset_version=opset, training=mode, do_constant_folding=folded)
+    torch.onnx.export(
+        module, inputs, buffer, dynamo=False, opset_version=opset, training=mode, do_constant_folding=folded
+    )
     return onnx.load_from_string(buffer.getvalue())
 
 

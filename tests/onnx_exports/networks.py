@@ -81,7 +81,7 @@ def gru_tagger() -> Built:
     return Projected(), (torch.randn(3, 8, 5),)
 
 
-@torch.jit.script  # type: ignore[no-untyped-call]
+@torch.jit.script
 def _repeated(x: Tensor, steps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     for _ in range(int(steps.item())):
         x = x + torch.tanh(torch.matmul(x, weight) + bias)
@@ -105,13 +105,9 @@ def scripted_loop() -> Built:
     return Looped(), (torch.randn(5, 8), torch.tensor(4))
 
 
-@torch.jit.script  # type: ignore[no-untyped-call]
+@torch.jit.script
 def _chosen(x: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    if bool(x.sum() > 0):
-        y = torch.matmul(x, left)
-    else:
-        y = torch.relu(torch.matmul(x, right))
-    return y
+    return torch.matmul(x, left) if bool(x.sum() > 0) else torch.relu(torch.matmul(x, right))
 
 
 class Branching(nn.Module):
@@ -140,7 +136,9 @@ class Spectrogram(nn.Module):
         self.head = nn.Linear(6, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        spectrum = torch.stft(x * self.gain, 16, 8, window=self.get_buffer("window"), center=False, return_complex=False)
+        spectrum = torch.stft(
+            x * self.gain, 16, 8, window=self.get_buffer("window"), center=False, return_complex=False
+        )
         power = spectrum.square().sum(-1)
         return self.head(F.relu(self.conv(torch.log1p(power))).mean(-1))
 
@@ -211,7 +209,9 @@ class Detector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.LeakyReLU(0.1), nn.Conv2d(8, 12, 3, 2, 1), nn.Hardswish())
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.LeakyReLU(0.1), nn.Conv2d(8, 12, 3, 2, 1), nn.Hardswish()
+        )
         self.down = nn.Conv2d(12, 12, 3, 2, 1)
         self.lateral = nn.Conv2d(12, 12, 1)
         self.heads = nn.ModuleList(nn.Conv2d(12, 2 * 6, 1) for _ in range(2))
@@ -221,7 +221,10 @@ class Detector(nn.Module):
         fine = self.body(x)
         coarse = F.relu6(self.down(fine))
         fine = self.lateral(fine) + F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        found = [self._decoded(head(level), 4 * 2**i) for i, (head, level) in enumerate(zip(self.heads, (fine, coarse), strict=True))]
+        found = [
+            self._decoded(head(level), 4 * 2**i)
+            for i, (head, level) in enumerate(zip(self.heads, (fine, coarse), strict=True))
+        ]
         boxes = torch.cat(found, 1)
         scores = boxes[..., 4:].sigmoid()
         best = scores.amax(-1).topk(7, 1).indices

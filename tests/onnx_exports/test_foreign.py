@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from comparing_values import compare_values, copied, feed_of
+from comparing_values import compare_values, feed_of
 
 from gradcheck_cli.loaders.onnx_model.build import build
 
+Array = np.ndarray[Any, Any]
 FOREIGN = Path(__file__).parent / "foreign"
 FILES = sorted(path.stem for path in FOREIGN.glob("*.onnx"))
 ROLES = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
@@ -20,12 +22,12 @@ ROLES = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "bias": 
 LSTM = {"kernel": "weight_ih_l0", "recurrent_kernel": "weight_hh_l0", "bias": "bias_ih_l0"}
 
 
-def _kept(file: str) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def _kept(file: str) -> dict[str, Array]:
     with np.load(FOREIGN / f"{file.partition('_')[2]}.npz") as kept:
         return dict(kept)
 
 
-def _numbered(kept: dict[str, np.ndarray], letter: str) -> list[torch.Tensor]:  # type: ignore[type-arg]
+def _numbered(kept: dict[str, Array], letter: str) -> list[torch.Tensor]:
     return [torch.from_numpy(kept[name]) for i in range(len(kept)) if (name := f"{letter}{i}") in kept]
 
 

@@ -7,6 +7,7 @@ import os
 import zipfile
 from pathlib import Path
 
+import onnx
 from google.protobuf import json_format, text_format
 from hostile_case import DIAGNOSED, after_layer, changed, honest, makes, saved, value, writes
 from onnx import TensorProto, helper
@@ -101,6 +102,33 @@ def twenty_five_graphs_in_each_other() -> bytes:
 @makes("truncated-file", "damaged-file", "not-unicode")
 def a_name_that_is_no_text() -> bytes:
     return honest_bytes().replace(b"second.weight", b"second\xff\xfeeight")
+
+
+def _not_text(name: bytes, made: onnx.ModelProto) -> bytes:
+    data = bytes(made.SerializeToString())
+    assert name in data
+    return data.replace(name, b"\xff" * len(name))
+
+
+@makes("damaged-file", says="not valid UTF-8")
+def a_name_in_a_body_that_is_no_text() -> bytes:
+    body = helper.make_graph([helper.make_node("Relu", ["h"], ["inner"])], "body", [], [value("inner")])
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    return _not_text(
+        b"inner", after_layer(helper.make_node("If", ["yes"], ["y"], then_branch=body, else_branch=body), tensors=[yes])
+    )
+
+
+@makes("damaged-file", says="not valid UTF-8")
+def a_function_whose_name_is_no_text() -> bytes:
+    nodes = [helper.make_node("Relu", ["a"], ["b"])]
+    function = helper.make_function("", "Twice", ["a"], ["b"], nodes, [helper.make_opsetid("", 18)])
+    return _not_text(b"Twice", after_layer(helper.make_node("Twice", ["h"], ["y"]), functions=[function]))
+
+
+@makes("not-a-model", DIAGNOSED)
+def a_producer_that_is_no_text() -> bytes:
+    return _not_text(b"honest", changed(lambda m: setattr(m, "producer_name", "honest")))
 
 
 @makes("unsupported-format", says="ONNX Runtime (ORT)")

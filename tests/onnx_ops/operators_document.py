@@ -15,6 +15,9 @@ import onnx
 from backend_cases import Case, all_cases, floating_cases
 from backend_exceptions import CONSTANT, FORWARD, WITHOUT_GRADIENT
 from onnx import defs
+from runtime_cases import RuntimeCase
+from runtime_cases_float import CASES as FLOATS
+from runtime_cases_quantised import CASES as QUANTISED
 
 from gradcheck_cli.onnx_ops import table
 from gradcheck_cli.onnx_ops.registry import FUSED, MACHINE_LEARNING, MICROSOFT
@@ -28,6 +31,39 @@ DOMAINS = {
 }
 Name = tuple[str, str]
 """(domain, operator)."""
+_ML = MACHINE_LEARNING
+TESTS: dict[Name, str] = {
+    **{("", f"Random{name}"): "test_random_values.py" for name in ("Normal", "NormalLike", "Uniform", "UniformLike")},
+    **{
+        ("", f"Sequence{name}"): "test_sequences.py"
+        for name in ("At", "Construct", "Empty", "Erase", "Length", "Insert")
+    },
+    ("", "ConcatFromSequence"): "test_sequences.py",
+    ("", "Optional"): "test_sequences.py",
+    ("", "If"): "test_control_flow.py",
+    ("", "Multinomial"): "test_random_values.py",
+    ("", "QLinearMatMul"): "test_quantised.py",
+    **{
+        (_ML, name): "test_ml_features.py"
+        for name in ("ArrayFeatureExtractor", "CastMap", "CategoryMapper", "DictVectorizer")
+    },
+    **{(_ML, name): "test_ml_features.py" for name in ("LabelEncoder", "OneHotEncoder", "ZipMap")},
+    **{(_ML, f"TreeEnsemble{name}"): "test_ml_trees.py" for name in ("Classifier", "Regressor")},
+}
+"""Operators whose tests are neither node tests nor cases of ONNX Runtime: where they are."""
+_DRAWN, _MADE = "drawn: no gradient goes through a draw", "made of numbers of the file: a constant"
+OTHERWISE: dict[Name, str] = {
+    **{("", f"Random{name}"): _DRAWN for name in ("Normal", "NormalLike", "Uniform", "UniformLike")},
+    **{
+        ("", name): _MADE
+        for name in ("BlackmanWindow", "HammingWindow", "HannWindow", "Constant", "ConstantOfShape", "EyeLike")
+    },
+    ("", "BitCast"): "gives the bits of its input: none",
+    ("", "SequenceEmpty"): "gives no values",
+    ("", "TfIdfVectorizer"): "counts: none",
+    **{(_ML, name): "looks up: none" for name in ("LabelEncoder", "OneHotEncoder")},
+}
+"""Why there is no gradient to compare, of operators that have no floating node test."""
 
 
 def document() -> str:
@@ -52,8 +88,8 @@ def _lines() -> Iterator[str]:
     )
     yield ""
     yield "- **Versions**: the since-versions of the standard, each run against ONNX Runtime where that runs it."
-    yield "- **Forward**: backend node tests that pass, of all; *ONNX Runtime*: compared with it in tests of our own."
-    yield "- **Gradient**: node tests in which it is that of `torch.autograd.gradcheck`, or why there is none."
+    yield "- **Forward**: backend node tests that pass, of all; with a plus, cases of our own, compared with ONNX Runtime."
+    yield "- **Gradient**: cases in which it is that of finite differences (`torch.autograd.gradcheck`), or why there is none."
     for domain, title in DOMAINS.items():
         yield ""
         yield f"## {title}"
@@ -69,7 +105,8 @@ def _lines() -> Iterator[str]:
         + "."
     )
     yield ""
-    yield f"Beside these, {sum(entry.domain == FUSED for entry in table())} operators of our own stand for several nodes of a file."
+    own = ", ".join(entry.name for entry in table() if entry.domain == FUSED)
+    yield f"Beside these there are operators of our own, each for several nodes of a file: {own}."
     yield ""
     yield "## Exceptions"
     yield ""
@@ -123,17 +160,18 @@ def _cases() -> dict[Name, list[Case]]:
 
 
 @functools.cache
-def _own_tests() -> str:
-    here = Path(__file__).parent
-    return "".join(path.read_text(encoding="utf-8") for path in sorted(here.glob("test_*.py")))
+def _own_cases() -> dict[Name, list[RuntimeCase]]:
+    found: dict[Name, list[RuntimeCase]] = defaultdict(list)
+    for case in [*FLOATS, *QUANTISED]:
+        found[(case.domain, case.operator)].append(case)
+    return found
 
 
 def _forward(name: Name) -> str:
-    cases = _cases().get(name, [])
+    cases, own = _cases().get(name, []), _own_cases().get(name, [])
     passed = sum(case.name not in FORWARD for case in cases)
-    if cases:
-        return f"{passed} of {len(cases)}"
-    return "ONNX Runtime" if f'"{name[1]}"' in _own_tests() else "–"
+    parts = [f"{passed} of {len(cases)}"] * bool(cases) + [f"+{len(own)}"] * bool(own)
+    return " ".join(parts) or f"see {TESTS[name]}"
 
 
 def _gradient(name: Name) -> str:
@@ -141,11 +179,14 @@ def _gradient(name: Name) -> str:
         return WITHOUT_GRADIENT[name]
     floating = {case.name for case in floating_cases(expanded=False)}
     compared = sum(case.name in floating and case.name not in CONSTANT for case in _cases().get(name, []))
-    if compared:
-        return f"{compared} compared"
+    own = sum(case.gradient for case in _own_cases().get(name, []))
+    if compared or own:
+        return " ".join([f"{compared} compared"] * bool(compared) + [f"+{own}"] * bool(own))
+    if name in OTHERWISE:
+        return OTHERWISE[name]
     if name in _standard() and not _gives_floats(name):
         return "gives no floats"
-    return "autograd's"
+    return "straight-through where it rounds, see test_quantised.py" if _own_cases().get(name) else f"see {TESTS[name]}"
 
 
 def _gives_floats(name: Name) -> bool:

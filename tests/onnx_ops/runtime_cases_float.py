@@ -149,6 +149,22 @@ ATTENTION = [
           {"q_num_heads": 2, "kv_num_heads": 2, "update_rule": "linear"}, ["y", "s"]),
 ]  # fmt: skip
 
+STATES = [
+    _Case("CausalConvWithState", [normal(2, 3, 6), normal(3, 1, 4), normal(3), normal(2, 3, 3)],
+          {"activation": "silu"}, ["y", "s"]),
+    _Case("CausalConvWithState", [normal(2, 6, 3), normal(3, 1, 4)], {"channels_last": 1}, ["y", "s"]),
+]  # fmt: skip
+
+EXPERIMENTAL = [
+    _Case("Affine", [normal(2, 3)], {"alpha": 0.5, "beta": 2.0}, domain="", opset=8),
+    _Case("Scale", [normal(2, 3)], {"scale": 0.5}, domain="", opset=8),
+    _Case("ScaledTanh", [normal(2, 3)], {"alpha": 0.5, "beta": 2.0}, domain="", opset=8),
+    _Case("ParametricSoftplus", [normal(2, 3)], {"alpha": 0.5, "beta": 2.0}, domain="", opset=8),
+    _Case("ImageScaler", [normal(1, 3, 2, 2)], {"scale": 0.5, "bias": [1.0, 2.0, 3.0]}, domain="", opset=8),
+    _Case("Crop", [normal(1, 2, 5, 6)], {"border": [1, 0, 2, 1]}, domain="", opset=8),
+    _Case("Crop", [normal(1, 2, 5, 6)], {"border": [1, 2, 0, 0], "scale": [2, 3]}, domain="", opset=8),
+]  # fmt: skip
+
 STANDARD = [
     _Case("Trilu", [normal(3, 4), of(1, np.int64)], {"upper": 0}, domain="", opset=14),
     _Case("GlobalLpPool", [normal(2, 3, 4, 4)], {"p": 3}, domain="", opset=17),
@@ -176,4 +192,15 @@ MACHINE_LEARNING = [
     _Case("FeatureVectorizer", [normal(2, 3), normal(2, 2)], {"inputdimensions": [3, 2]}, ("y",), "ai.onnx.ml", 1),
 ]  # fmt: skip
 
-CASES = [*ACTIVATIONS, *MATRICES, *NORMS, *IMAGES, *SHAPES, *ATTENTION, *STANDARD, *MACHINE_LEARNING]
+CASES = [
+    *ACTIVATIONS,
+    *MATRICES,
+    *NORMS,
+    *IMAGES,
+    *SHAPES,
+    *ATTENTION,
+    *STATES,
+    *EXPERIMENTAL,
+    *STANDARD,
+    *MACHINE_LEARNING,
+]

@@ -74,4 +74,26 @@ CASES = [
     _case("MatMulNBits", [normal(2, 32), byte(4, 2, 8), normal(8), byte(4)], {"K": 32, "N": 4, "bits": 4, "block_size": 16},
           gradient=True, like_rounding=False),
     _case("NhwcMaxPool", [byte(1, 4, 4, 2)], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    _case("QAttention",
+          [byte(2, 3, 8), signed(8, 24), normal(24), of(0.02), of(0.01), None, of(120, np.uint8), of(0, np.int8)],
+          {"num_heads": 2}, gradient=True, like_rounding=False, atol=1e-4),
+    _case("QAttention",
+          [byte(2, 3, 8), byte(8, 24), normal(24), of(0.02), of(0.01), of([2, 3], np.int32), of(120, np.uint8), of(128, np.uint8)],
+          {"num_heads": 2, "unidirectional": 1}, gradient=True, like_rounding=False, atol=1e-4),
+    _case("QEmbedLayerNormalization",
+          [whole(0, 5, 2, 3, dtype=np.int32), whole(0, 2, 2, 3, dtype=np.int32), byte(5, 4), byte(6, 4), byte(2, 4), byte(4),
+           byte(4), of([[1, 1, 0], [1, 1, 1]], np.int32), *[of(s) for s in (0.01, 0.02, 0.03, 0.04, 0.05)],
+           *[of(z, np.uint8) for z in (120, 130, 128, 100, 90)]],
+          {"epsilon": 1e-6}, outputs=["y", "m"], gradient=True, like_rounding=False),
+    _case("GatherBlockQuantized", [byte(6, 16), whole(0, 6, 2, 3), normal(6, 2)],
+          {"bits": 4, "block_size": 16, "gather_axis": 0, "quantize_axis": 1}, gradient=True, like_rounding=False),
+    _case("GatherBlockQuantized", [byte(6, 16), whole(0, 6, 2), normal(6, 2), byte(6, 1)],
+          {"bits": 4, "block_size": 16, "gather_axis": 0, "quantize_axis": 1}, gradient=True, like_rounding=False),
+    _case("GatherBlockQuantized", [byte(6, 32), whole(0, 6, 2), normal(6, 2)],
+          {"bits": 8, "block_size": 16, "gather_axis": 0, "quantize_axis": 1}, gradient=True, like_rounding=False),
+    *(
+        _case("MatMulBnb4", [normal(2, 32), byte(3 * 16), np.abs(normal(6))],
+              {"K": 32, "N": 3, "block_size": 16, "quant_type": kind}, gradient=True, like_rounding=False, atol=1e-4)
+        for kind in (0, 1)
+    ),
 ]  # fmt: skip

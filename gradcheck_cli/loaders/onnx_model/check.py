@@ -11,6 +11,7 @@ import onnx
 from gradcheck_cli.loaders.onnx_model.check_functions import MAX_DEPTH, check_functions
 from gradcheck_cli.loaders.onnx_model.check_nodes import STANDARD, check_node, label_of
 from gradcheck_cli.loaders.onnx_model.check_tensors import check_sparse, check_tensor
+from gradcheck_cli.loaders.onnx_model.check_text import check_text
 from gradcheck_cli.loaders.onnx_model.compiler import reads
 from gradcheck_cli.loaders.onnx_model.faults import GraphFault
 from gradcheck_cli.loaders.refusals import printable, some
@@ -23,6 +24,7 @@ _OPSETS_SINCE = 3
 
 def check(model: onnx.ModelProto) -> None:
     """Raises GraphFault where the model cannot be run; puts the nodes of its main graph in order where they are not."""
+    check_text(model)
     if not model.HasField("graph"):
         training = ", but training information" if model.training_info else ""
         raise GraphFault(f"it has no graph{training}")
@@ -53,7 +55,6 @@ def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> Opsets:
 def _check_function(function: onnx.FunctionProto) -> None:
     checker = _Checker(_opsets(function.opset_import), in_function=True)
     where = f"its function {printable(function.name, 60)}"
-    checker.names(function.input, function.output)
     checker.nodes(list(function.node), function.input, function.output, 0, where)
 
 
@@ -69,8 +70,6 @@ class _Checker:
         given = [value.name for value in graph.input]
         stored = [value.name for value in graph.initializer] + [value.values.name for value in graph.sparse_initializer]
         results = [value.name for value in graph.output]
-        sizes = [each.dim_param for value in graph.input for each in value.type.tensor_type.shape.dim]
-        self.names(given, stored, results, sizes)
         for names, what in ((given, "inputs"), (stored, "initialisers"), (results, "outputs")):
             twice = sorted(name for name, count in Counter(names).items() if count > 1)
             if twice and not (what == "outputs" and depth):
@@ -95,7 +94,6 @@ class _Checker:
             raise GraphFault(f"graphs lie more than {MAX_DEPTH} deep in each other")
         within = f" in {where}" if where else ""
         for node in nodes:
-            self.names([node.name, node.op_type, node.domain], node.input, node.output)
             check_node(node, self._opsets, in_function=self._in_function)
         known = set(given)
         read = [reads(node) for node in nodes]
@@ -113,12 +111,6 @@ class _Checker:
             raise GraphFault(f"its nodes wait for each other in a circle{within}: {some(labels, 3)}")
         self._bodies(nodes, depth)
         return order
-
-    def names(self, *lists: Iterable[str]) -> None:
-        """Protobuf gives bytes for what is no text."""
-        for name in (name for names in lists for name in names):
-            if not isinstance(name, str):
-                raise GraphFault(f"a name in it is not valid UTF-8: {printable(name, 80)}")
 
     def _bodies(self, nodes: Iterable[onnx.NodeProto], depth: int) -> None:
         for node in nodes:

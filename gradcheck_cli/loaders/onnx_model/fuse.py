@@ -46,10 +46,12 @@ class Links:
                 self.readers.setdefault(name, []).append(node)
 
     def only_reader(self, name: str) -> onnx.NodeProto | None:
+        """The node that alone reads a value that is no output."""
         readers = self.readers.get(name, [])
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
     def maker(self, name: str, *operators: str) -> onnx.NodeProto | None:
+        """The node that gives a value, if it is one of `operators`."""
         node = self.makers.get(name)
         return node if node is not None and node.op_type in operators else None
 
@@ -62,6 +64,7 @@ class Links:
         return float(value) if isinstance(value, torch.Tensor) and value.numel() == 1 else None
 
     def is_number(self, name: str, wanted: float) -> bool:
+        """Whether a value is a constant close to `wanted`."""
         value = self.number(name)
         return value is not None and math.isclose(value, wanted, rel_tol=_CLOSE)
 

@@ -29,10 +29,13 @@ def _fuse(links: Links, node: onnx.NodeProto, initial: dict[str, Any]) -> None:
         return
     shape = _value(links, split.input[1])
     joined = links.only_reader(node.output[0])
-    if shape is None or shape.tolist()[0::2] != [0, -1] or joined is None or joined.op_type != "Reshape":
+    if shape is None or shape.tolist()[0::2] != [0, -1] or joined is None:
         return
-    scaled = links.only_reader(joined.output[0])
-    weight = _channel_vector(links, scaled, "Mul", joined.output[0])
+    whole = str(
+        joined.output[0] if joined.op_type == "Reshape" else node.output[0]
+    )  # as many groups as channels: no need
+    scaled = links.only_reader(whole)
+    weight = _channel_vector(links, scaled, "Mul", whole)
     shifted = links.only_reader(scaled.output[0]) if scaled is not None else None
     bias = _channel_vector(links, shifted, "Add", scaled.output[0]) if scaled is not None else None
     if shifted is None or weight is None or bias is None or initial[weight].numel() != initial[bias].numel():

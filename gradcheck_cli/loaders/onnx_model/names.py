@@ -85,7 +85,7 @@ class Names:
         for pieces in self._paths:
             self._counts[tuple(pieces)] = self._counts.get(tuple(pieces), 0) + 1
         self._uncalled = self._find_uncalled(listed, set(initial))
-        self.of_dynamo = any(_scopes(node) for node in listed)
+        self.of_dynamo = any(_scopes(node) is not None for node in listed)
         """The nodes say which classes their modules are."""
         self.of_torch = bool(self._paths) or self.of_dynamo
         """The file comes from one of torch's exporters."""
@@ -168,10 +168,8 @@ def _paths(pieces: list[str], around: str = "") -> list[str]:
     for depth, piece in enumerate(pieces):
         previous = pieces[depth - 1] if depth else ""
         # A child of a container comes with the container's name: layer1, layer1.0.
-        if previous and piece.startswith(previous + "."):
-            path = path[: len(path) - len(previous)] + piece
-        else:
-            path = _join(path, piece)
+        within = bool(previous) and piece.startswith(previous + ".")
+        path = path[: len(path) - len(previous)] + piece if within else _join(path, piece)
         paths.append(path)
     return paths
 

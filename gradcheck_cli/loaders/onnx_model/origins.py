@@ -13,15 +13,19 @@ import torch
 
 _KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 _FOLDED = "pkg.onnxscript.optimizer.folded_from"
+_PARAMETRISED = ".parametrizations."
 _QUOTED = re.compile(r"'([^']*)'")
 _NUMBER = re.compile(r"(_default)?(_\d+)?$")
 _MADE = re.compile(r"^(val|tmp|int64|index_tensor|cond|num_bag|indices|offsets|dim|size|shape|axes|one|zero)(_|$)")
 """What values are called in the functions of the exporter's own library."""
-_PYTHON = frozenset(("getitem", "sym_size_int", "scalar_tensor", "item"))
+_PYTHON = frozenset(
+    ("getitem", "sym_size_int", "convert_element_type", "threshold_cast", "const", "min_val", "max_val")
+)
+"""Names of values that are no operators of aten's, and no parameters either."""
 
 _STATE = (
     *("running_mean", "running_var", "num_batches_tracked", "inv_freq", "mask", "position_ids", "token_type_ids"),
-    *("embed_positions", "relative_position_index", "cos_cached", "sin_cached"),
+    *("embed_positions", "index", "cos_cached", "sin_cached"),
 )
 
 
@@ -59,7 +63,18 @@ class Origins:
             for each in self._folded.get(name, ())
             if may_be_parameter(each) and not is_state(each) and each not in self._computed and not self.is_buffer(each)
         ]
+        ready = {
+            f"{path}.{rest.partition('.')[0]}" for path, _, rest in (each.partition(_PARAMETRISED) for each in roots)
+        }
+        if len(ready) == 1 and all(_PARAMETRISED in each for each in roots):
+            return ready.pop()  # of a weight norm, a spectral norm
         return roots[0] if len(roots) == 1 else None
+
+
+def note_parameter(graph: onnx.GraphProto, name: str) -> None:
+    """Write down, as the exporter does, that `name` is a parameter."""
+    value = graph.value_info.add(name=name)
+    value.metadata_props.add(key=_KIND, value="PARAMETER")
 
 
 def is_state(name: str) -> bool:

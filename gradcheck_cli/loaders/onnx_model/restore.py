@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import onnx
 import torch
 
 from gradcheck_cli.loaders.onnx_model.bodies import bodies
 from gradcheck_cli.loaders.onnx_model.names import Names
-from gradcheck_cli.loaders.onnx_model.origins import Origins
+from gradcheck_cli.loaders.onnx_model.origins import Origins, note_parameter
 
 _MATRIX_PRODUCTS = ("MatMul", "FusedMatMul")
 
@@ -56,12 +56,14 @@ class _Restorer:
             elif not self._tie(name, value, root):
                 self.renamed[name] = self._numbered(root)
                 self.initial[self.renamed[name]] = self.initial.pop(name)
+                note_parameter(self.graph, self.renamed[name])
 
     def _become(self, name: str, value: torch.Tensor, root: str) -> None:
         single = value
         while single.dim() > 1 and single.shape[0] > 1 and single.dim() == value.dim() and _is_repeated(single):
             single = single[:1]
         self.initial[root] = single.clone()
+        note_parameter(self.graph, root)
         if single.shape == value.shape:
             self.renamed[name] = root
             return
@@ -85,14 +87,16 @@ class _Restorer:
         names = Names(self.graph.node, self.initial)
         if not names.of_torch:
             return
-        tables = [node.input[0] for node in self.graph.node if node.op_type == "Gather" and node.input[0] in self.initial]
+        tables = [
+            node.input[0] for node in self.graph.node if node.op_type == "Gather" and node.input[0] in self.initial
+        ]
         first: dict[str, list[str]] = {}
         for node in self.graph.node:
             if node.op_type not in _MATRIX_PRODUCTS or len(node.input) < 2:
                 continue
             name = node.input[1]
             value = self.initial.get(name)
-            if not name.startswith("onnx::") or not _is_floating(value) or value.dim() != 2:
+            if not _is_floating(value) or value.dim() != 2 or not name.startswith("onnx::"):
                 continue
             frames = names.frames(node) or ()
             earlier = first.setdefault(frames[-1][0] if frames else "", [])
@@ -122,7 +126,7 @@ class _Restorer:
         return name
 
 
-def _is_floating(value: Any) -> bool:
+def _is_floating(value: Any) -> TypeGuard[torch.Tensor]:
     return isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() > 0
 
 

@@ -11,9 +11,9 @@ import torch
 
 from gradcheck_cli.loaders.onnx_model.bodies import bodies
 from gradcheck_cli.loaders.onnx_model.names import Frames, Names
-from gradcheck_cli.loaders.onnx_model.origins import Origins, may_be_parameter
-from gradcheck_cli.loaders.onnx_model.parameters import LOOSE, SLOTS, is_own_name
+from gradcheck_cli.loaders.onnx_model.origins import Origins
 from gradcheck_cli.loaders.onnx_model.program import Graph, Step
+from gradcheck_cli.loaders.onnx_model.trainable import LOOSE, SLOTS, is_own_name
 from gradcheck_cli.loaders.onnx_model.values import FLOATING
 
 MAX_FOLDED = 1 << 22
@@ -64,10 +64,11 @@ def separate(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
             continue
         path = frames[-1][0]
         for slot, name in enumerate(node.input):
-            if slot not in SLOTS.get(node.op_type, {}) or not _is_weight(initial.get(name)):
+            if slot not in SLOTS.get(node.op_type, {}) or not _is_weight(initial.get(name), node.op_type):
                 continue
-            if node.op_type in LOOSE and origins.known and not may_be_parameter(name):
-                continue  # a mask or another constant
+            may_be_constant = node.op_type in LOOSE or node.op_type.endswith("Normalization")
+            if may_be_constant and origins.known and "." not in name and not origins.is_parameter(name):
+                continue  # a mask, the ones of a norm without parameters
             if first.setdefault(name, path) != path:
                 if (name, path) not in twins:
                     own = _name_beside(name, first[name], node, slot, frames)
@@ -81,12 +82,13 @@ def separate(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
 def _resolve_identities(graph: onnx.GraphProto, initial: dict[str, Any]) -> None:
     """An initialiser for each Identity of one: of its own where the exporter dropped an equal one, else the same."""
     outputs = {value.name for value in graph.output}
-    kept, same = [], {}
+    kept: list[onnx.NodeProto] = []
+    same: dict[str, str] = {}
     for node in graph.node:
         node.input[:] = [same.get(name, name) for name in node.input]
         if node.op_type != "Identity" or node.input[0] not in initial or node.output[0] in outputs:
             kept.append(node)
-        elif node.output[0].startswith("onnx::") or is_own_name(node.output[0]) and not node.metadata_props:
+        elif node.output[0].startswith("onnx::") or (is_own_name(node.output[0]) and not node.metadata_props):
             initial[node.output[0]] = _copied(initial[node.input[0]])
         else:
             same[node.output[0]] = node.input[0]
@@ -131,8 +133,10 @@ def _name_beside(name: str, first: str, node: onnx.NodeProto, slot: int, frames:
     return f"{path}.in_proj_{role}" if kind == "MultiheadAttention" else f"{path}.{role}"
 
 
-def _is_weight(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() > 1
+def _is_weight(value: Any, operator: str = "") -> bool:
+    """A single number may be any constant, but as a PReLU's slope."""
+    several = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return several and (value.numel() > 1 or (operator == "PRelu" and value.dim() > 0))
 
 
 def _copied(value: Any) -> Any:

@@ -1,9 +1,10 @@
+# mypy: ignore-errors
 """Writes the fixtures that come from Keras and TensorFlow; run in an environment of its own, nothing else needs these packages.
 
     python -m venv ENV && ENV/bin/pip install tensorflow-cpu tf2onnx && ENV/bin/python make_keras.py
 
-Beside the files ``WAY_NAME.onnx`` it writes ``NAME.npz``: inputs ``x0 …``, outputs ``y0 …``, and for each trainable weight its value
-``w:NAME`` and its gradient ``g:NAME``, of the sum of outputs times ``c0 …``.
+Beside the files ``WAY_NAME.onnx`` it writes ``NAME.npz``: inputs ``x0 …``, outputs ``y0 …``, and for each trainable weight its
+value ``w:NAME`` and its gradient ``g:NAME``, of the sum of outputs times ``c0 …``.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def convolutional() -> tuple[Any, list[Any]]:
     y = layers.DepthwiseConv2D(3, strides=2, padding="same", name="depthwise")(y)
     y = layers.LeakyReLU(negative_slope=0.1, name="leaky")(layers.Conv2D(8, 1, name="pointwise")(y))
     y = layers.MaxPooling2D(2, name="pool")(y)
-    return keras.Model(x, layers.Dense(4, name="head")(layers.GlobalAveragePooling2D()(y))), [np.random.randn(2, 12, 12, 3)]
+    return keras.Model(x, layers.Dense(4, name="head")(layers.GlobalAveragePooling2D()(y))), [
+        np.random.randn(2, 12, 12, 3)
+    ]
 
 
 def recurrent() -> tuple[Any, list[Any]]:
@@ -74,8 +77,12 @@ def upsampling() -> tuple[Any, list[Any]]:
     """A decoder: transposed convolution, upsampling, skip."""
     x = keras.Input((4, 4, 3), name="code")
     y = layers.Conv2DTranspose(6, 3, strides=2, padding="same", activation="swish", name="up")(x)
-    z = layers.Conv2D(6, 3, padding="same", activation="tanh", name="side")(layers.UpSampling2D(2, interpolation="bilinear")(x))
-    return keras.Model(x, layers.Conv2D(2, 1, name="outlet")(layers.Concatenate()([y, z]))), [np.random.randn(2, 4, 4, 3)]
+    z = layers.Conv2D(6, 3, padding="same", activation="tanh", name="side")(
+        layers.UpSampling2D(2, interpolation="bilinear")(x)
+    )
+    return keras.Model(x, layers.Conv2D(2, 1, name="outlet")(layers.Concatenate()([y, z]))), [
+        np.random.randn(2, 4, 4, 3)
+    ]
 
 
 NETS = (dense, single_unit, convolutional, recurrent, attentive, upsampling)
@@ -104,7 +111,9 @@ def write(name: str, model: Any, inputs: list[Any], ways: tuple[str, ...]) -> No
             else:
                 spec = [tf.TensorSpec((None, *x.shape[1:]), x.dtype, name=f"input_{i}") for i, x in enumerate(given)]
                 function = tf.function(lambda *xs: model(list(xs), training=False), input_signature=spec)
-                tf2onnx.convert.from_function(function, input_signature=spec, opset=int(way.removeprefix("tf2onnx")), output_path=path)
+                tf2onnx.convert.from_function(
+                    function, input_signature=spec, opset=int(way.removeprefix("tf2onnx")), output_path=path
+                )
         except Exception as error:
             print(name, way, type(error).__name__, error)  # noqa: T201
             continue
