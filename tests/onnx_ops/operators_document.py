@@ -23,12 +23,7 @@ from gradcheck_cli.onnx_ops import table
 from gradcheck_cli.onnx_ops.registry import FUSED, MACHINE_LEARNING, MICROSOFT
 
 DOCUMENT = Path(__file__).parents[2] / "gradcheck_cli" / "onnx_ops" / "OPERATORS.md"
-DOMAINS = {
-    "": "ai.onnx, the standard operators",
-    MACHINE_LEARNING: "ai.onnx.ml",
-    "ai.onnx.preview.training": "ai.onnx.preview.training",
-    MICROSOFT: "com.microsoft, those of ONNX Runtime",
-}
+TITLES = {"": "ai.onnx, the standard operators", MICROSOFT: "com.microsoft, those of ONNX Runtime"}
 Name = tuple[str, str]
 """(domain, operator)."""
 _ML = MACHINE_LEARNING
@@ -90,9 +85,9 @@ def _lines() -> Iterator[str]:
     yield "- **Versions**: the since-versions of the standard, each run against ONNX Runtime where that runs it."
     yield "- **Forward**: backend node tests that pass, of all; with a plus, cases of our own, compared with ONNX Runtime."
     yield "- **Gradient**: cases in which it is that of finite differences (`torch.autograd.gradcheck`), or why there is none."
-    for domain, title in DOMAINS.items():
+    for domain in sorted({entry.domain for entry in table()} - {FUSED}):
         yield ""
-        yield f"## {title}"
+        yield f"## {TITLES.get(domain, domain)}"
         yield ""
         yield "| Operator | Versions | Forward | Gradient |"
         yield "|---|---|---|---|"
@@ -160,6 +155,11 @@ def _cases() -> dict[Name, list[Case]]:
 
 
 @functools.cache
+def _floating() -> frozenset[str]:
+    return frozenset(case.name for case in floating_cases(expanded=False))
+
+
+@functools.cache
 def _own_cases() -> dict[Name, list[RuntimeCase]]:
     found: dict[Name, list[RuntimeCase]] = defaultdict(list)
     for case in [*FLOATS, *QUANTISED]:
@@ -177,8 +177,7 @@ def _forward(name: Name) -> str:
 def _gradient(name: Name) -> str:
     if name in WITHOUT_GRADIENT:
         return WITHOUT_GRADIENT[name]
-    floating = {case.name for case in floating_cases(expanded=False)}
-    compared = sum(case.name in floating and case.name not in CONSTANT for case in _cases().get(name, []))
+    compared = sum(case.name in _floating() and case.name not in CONSTANT for case in _cases().get(name, []))
     own = sum(case.gradient for case in _own_cases().get(name, []))
     if compared or own:
         return " ".join([f"{compared} compared"] * bool(compared) + [f"+{own}"] * bool(own))
