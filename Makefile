@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint models bench fuzz clean
+.PHONY: demo test test-slow lint models operators bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -29,6 +29,9 @@ lint: $(READY)
 
 models: $(READY)  ## build the sample models again
 	$(BIN)/python sample_models/build.py
+
+operators: $(READY)  ## write the table of ONNX operators again
+	$(BIN)/python tests/onnx_ops/operators_document.py
 
 bench: $(READY)  ## what an instrumented pass costs
 	$(BIN)/python benchmarks/overhead.py

@@ -251,6 +251,8 @@ def _list(name: str, values: list[int] | tuple[int, ...], degree: Degree) -> lis
         return type(values)(min(value, 32) for value in values) if degree.images else values
     if name.endswith(("_indices", "_layers", "_idx", "_indexes")):
         return type(values)(sorted({min(max(value, 0), degree.layers - 1) for value in values}))
+    if name in ("num_heads", "num_attention_heads"):
+        return type(values)(max(1, value // min(values)) for value in values)
     if name in ("in_channels", "out_channels"):
         return values  # of blocks that follow a stem whose width no setting tells
     if any(word in name for word in ("hidden_size", "embed_dim", "channels", "widths", "hidden_dim", "dims")):

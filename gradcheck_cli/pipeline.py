@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +31,7 @@ def diagnose(
     loss: str | Callable[[Any, Any], torch.Tensor] | None = None,
     arch: str | None = None,
     trust: bool = False,
+    parity: bool = True,
     batch_size: int = 32,
     batches: int = 4,
     mode: Literal["train", "eval"] = "train",
@@ -83,6 +85,9 @@ def diagnose(
         dtype=dtype,
         device=device,
     )
+    if parity and subject.parity is not None and dtype is None:
+        tell("comparing with ONNX Runtime", 0, 0)
+        subject = replace(subject, remarks=(*subject.remarks, *subject.parity(sample.batches[0])))
     readings = look(subject, sample, mode=mode, lr=lr, optimizer=optimizer, seed=seed, progress=tell)
     readings = settle_zeros(subject, sample, readings, seed=seed)
     if precision is not None:

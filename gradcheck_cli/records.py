@@ -72,6 +72,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """``cross-entropy``, ``bce``, ``mse``, ``l1``, ``nll``, ``none`` or ``module:callable``; None: found from the target."""
     arch: str | None = None
     trust: bool = False
+    parity: bool = True
+    """Compare an ONNX model's forward pass with ONNX Runtime's first."""
     batch_size: int = 32
     batches: int = 4
     mode: Literal["train", "eval"] = "train"
@@ -96,6 +98,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
+class InputSpec:
+    """What a file says of one input of its model."""
+
+    name: str
+    """The parameter of forward that it is."""
+    dtype: str
+    """Name of torch's dtype."""
+    shape: tuple[int | str, ...] | None
+    """A free dimension is a symbol; None where nothing is said."""
+    below: int = 0
+    """Integers are below it, because they choose rows of a table; 0 where nothing is known."""
+
+
+@dataclass(frozen=True)
 class Subject:
     """A loaded model. What a loader gives; nothing after it knows the format."""
 
@@ -109,6 +125,10 @@ class Subject:
     """Of the file's bytes; None where there is no file."""
     example_inputs: Batch | None = None
     """Inputs that the file itself carries, where the format has them."""
+    inputs: tuple[InputSpec, ...] = ()
+    """What the file says that its inputs are, where the format tells."""
+    parity: Callable[[Batch], tuple[str, ...]] | None = None
+    """Compares a run on a batch with another implementation, where there is one: remarks, or a `ModelError`."""
     mode_fixed: bool = False
     """True where train or eval is baked into the file (`.pt2`, ONNX)."""
     remarks: tuple[str, ...] = ()

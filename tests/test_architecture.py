@@ -23,8 +23,10 @@ LEVELS = (
         "tensors",
         "graph",
         "readings",
+        "calls",
         "",
     ),  # "": the package itself, for its version
+    ("onnx_ops",),
     ("loaders",),
     ("sample",),
     ("probe",),

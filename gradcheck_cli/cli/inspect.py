@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gradcheck_cli.loaders.facts import FileFacts, TensorFacts
+    from gradcheck_cli.loaders.facts import DataFileFacts, FileFacts, TensorFacts
 
 SHOWN = 12
-"""Layers that are listed unless all are asked for."""
+"""Layers, and operators, that are listed unless all are asked for."""
 
 
 def inspect(
@@ -20,7 +20,9 @@ def inspect(
         str, typer.Argument(metavar="MODEL", help="A model file, or a directory with one.", show_default=False)
     ],
     json: Annotated[bool, typer.Option("--json", help="Write what was found as JSON.", show_default=False)] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="List every layer.", show_default=False)] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="List every layer and operator.", show_default=False)
+    ] = False,
     time_limit: Annotated[float, typer.Option("--time-limit", metavar="SECONDS", min=0, help="End after that.")] = 60,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of a failure.", show_default=False)
@@ -62,6 +64,8 @@ def _rows(facts: FileFacts, *, verbose: bool) -> Iterator[tuple[str, str]]:
     yield "size", f"{facts.bytes:,} bytes" if facts.bytes is not None else ""
     yield "sha256", facts.sha256 or ""
     yield "class", facts.class_name
+    yield "written", f"by {facts.producer}" if facts.producer else ""
+    yield "versions", ", ".join(f"{name} {number}" for name, number in facts.versions.items())
     yield "holds", _holds(facts)
     yield "under", facts.found_under
     shown = facts.layers if verbose else facts.layers[:SHOWN]
@@ -71,11 +75,28 @@ def _rows(facts: FileFacts, *, verbose: bool) -> Iterator[tuple[str, str]]:
         yield "", f"and {len(facts.layers) - len(shown)} more (--verbose lists them)"
     for index, tensor in enumerate(facts.inputs):
         yield "" if index else "inputs", f"{tensor.name} {_kind(tensor)}"
+    for index, tensor in enumerate(facts.outputs):
+        yield "" if index else "outputs", f"{tensor.name} {_kind(tensor)}"
+    yield "operators", _operators(facts, verbose=verbose)
+    for index, file in enumerate(facts.data_files):
+        yield "" if index else "data in", _data_file(file)
     yield "code", _code(facts)
     for index, remark in enumerate(facts.remarks):
         yield "" if index else "remarks", remark
     yield "needs", facts.needs
     yield "diagnose", facts.command
+
+
+def _operators(facts: FileFacts, *, verbose: bool) -> str:
+    shown = facts.operators if verbose else facts.operators[:SHOWN]
+    names = [f"{each.count} × {f'{each.domain}.' if each.domain else ''}{each.name}" for each in shown]
+    more = len(facts.operators) - len(shown)
+    return ", ".join(names) + (f" and {more} more kinds (--verbose lists them)" if more else "")
+
+
+def _data_file(file: DataFileFacts) -> str:
+    size = "which is not there, or not to be read" if file.bytes is None else f"{file.bytes:,} bytes"
+    return f"{file.name} ({size}) for {file.tensors} tensor{'' if file.tensors == 1 else 's'}"
 
 
 def _holds(facts: FileFacts) -> str:

@@ -43,6 +43,7 @@ def _request(models: Sequence[str], options: Options) -> Request:
         loss=options.loss,
         arch=options.arch,
         trust=options.trust,
+        parity=not options.no_parity,
         batch_size=options.batch_size,
         batches=options.batches,
         mode=options.mode.value,

@@ -133,6 +133,9 @@ class Options:
         _option("--arch", metavar="MODULE:CALLABLE", help="The architecture of a file that holds only weights."),
     ] = None
     trust: Annotated[bool, _option("--trust", help="Allow code inside the file to run (full pickles).")] = False
+    no_parity: Annotated[bool, _option("--no-parity", help="Do not compare an ONNX model with ONNX Runtime first.")] = (
+        False
+    )
     batch_size: Annotated[
         int, _option("--batch-size", metavar="N", min=1, help="Samples in a batch.", show_default=True)
     ] = 32

@@ -24,6 +24,31 @@ class LayerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Its class; empty where the file does not tell."""
 
 
+class OperatorFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator of an ONNX model."""
+
+    name: str
+    domain: str
+    """Empty for the standard one, ``ai.onnx``."""
+    version: int
+    """Of its domain's operators, as the file asks for."""
+    count: int
+    """How many nodes it is of, those in bodies and functions included."""
+    supported: bool
+    """Whether it can be run, and differentiated, here."""
+
+
+class DataFileFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A file beside the model in which weights lie."""
+
+    name: str
+    """As the model says it."""
+    tensors: int
+    """How many of its tensors lie in it."""
+    bytes: int | None
+    """None where it is not there, cannot be read, or must not be: it lies outside of the model's folder."""
+
+
 class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a file is and what it holds; the JSON of ``gradcheck inspect --json``, field by field."""
 
@@ -44,6 +69,14 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers in all tensors together, buffers included; None where the file does not tell without running it."""
     layers: tuple[LayerFacts, ...] = ()
     inputs: tuple[TensorFacts, ...] = ()
+    outputs: tuple[TensorFacts, ...] = ()
+    versions: dict[str, int] = {}
+    """ONNX: of the format (``IR``), and of the operators by domain (``ai.onnx``)."""
+    producer: str = ""
+    """ONNX: what wrote the file, with its version."""
+    operators: tuple[OperatorFacts, ...] = ()
+    """ONNX: the most frequent first."""
+    data_files: tuple[DataFileFacts, ...] = ()
     runs_code: bool = False
     """Opening the file the usual way would run code that is not torch.nn's."""
     code: tuple[str, ...] = ()

@@ -9,7 +9,6 @@ from gradcheck_cli.loaders.refusals import BUILD_IN_PYTHON, Slug
 
 _EXPORT = "export the PyTorch model with torch.export.save, or " + BUILD_IN_PYTHON
 _SOURCE = "measure the PyTorch model it was made from: torch.save the module, or " + BUILD_IN_PYTHON
-_LATER = "it is not supported yet; " + BUILD_IN_PYTHON
 _DATA = "pass it as --data, with the model as the first argument"
 
 
@@ -79,7 +78,6 @@ REFUSALS: dict[Kind, Refusal] = {
     **_unsupported("save the module with torch.save, or " + BUILD_IN_PYTHON, Kind.PLAIN_PICKLE),
     **_unsupported("gradcheck measures PyTorch networks; " + BUILD_IN_PYTHON, Kind.JOBLIB),
     **_unsupported(_EXPORT, Kind.TORCH_PACKAGE, Kind.AOTINDUCTOR, Kind.EXECUTORCH),
-    **_unsupported(_LATER, Kind.ONNX),
     **_unsupported(_SOURCE, Kind.ORT, Kind.GGUF, Kind.TFLITE, Kind.TENSORFLOW, Kind.HDF5, Kind.KERAS, Kind.COREML),
     **_no_model(_DATA, Kind.NUMPY, Kind.TENSOR_FILE),
     **_no_model("save the module itself: torch.save(model, path)", Kind.OTHER_TORCH_SAVE),

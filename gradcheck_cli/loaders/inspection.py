@@ -162,6 +162,14 @@ def _plain_pickle(source: Source, kind: Kind) -> Found:
     return {"runs_code": bool(code), "code": code, "needs": REFUSALS[kind].hint, "command": ""}
 
 
+def _onnx(source: Source, _: Kind) -> Found:
+    from gradcheck_cli.loaders.onnx_model import describe  # imports torch and onnx
+
+    found = describe.describe(source)
+    owned = {tensor.name: None for tensor in found["tensors"] if "." in tensor.name}
+    return {**found, "layers": _layers(owned, {}), "command": "" if found["needs"] else _command(source.path)}
+
+
 def _torchscript(source: Source, _: Kind) -> Found:
     return {"runs_code": True, "needs": _TRUST, "command": f"{_command(source.path)} --trust"}
 
@@ -170,6 +178,7 @@ _FILES: Mapping[Kind, Callable[[Source, Kind], Found]] = {
     Kind.PICKLED_MODULE: _pickled_module,
     Kind.EXPORTED_PROGRAM: _exported_program,
     Kind.TORCHSCRIPT: _torchscript,
+    Kind.ONNX: _onnx,
     **dict.fromkeys((Kind.PLAIN_PICKLE, Kind.JOBLIB), _plain_pickle),
     **dict.fromkeys((Kind.STATE_DICT, Kind.LIGHTNING, Kind.CHECKPOINT, Kind.FOREIGN_PROTOCOL), _weights),
     **dict.fromkeys((Kind.LEGACY_TORCH_SAVE, Kind.SAFETENSORS, Kind.SHARDED_INDEX), _weights),

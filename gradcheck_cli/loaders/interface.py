@@ -47,6 +47,13 @@ def _torchscript(source: Source, *, arch: str | None, trust: bool) -> Subject:
     return torchscript.load(source, trust=trust)
 
 
+def _onnx(source: Source, *, arch: str | None, trust: bool) -> Subject:  # noqa: ARG001 - nothing in it can run
+    from gradcheck_cli.loaders.onnx_model import load  # imports torch and onnx
+
+    _require_none(arch)
+    return load.load(source)
+
+
 def _weights(kind: Kind) -> Loader:
     def loader(source: Source, *, arch: str | None, trust: bool) -> Subject:
         from gradcheck_cli.loaders import pickled_module  # imports torch
@@ -90,6 +97,7 @@ LOADERS: dict[Kind, Loader] = {
     Kind.PICKLED_MODULE: _pickled_module,
     Kind.EXPORTED_PROGRAM: _exported_program,
     Kind.TORCHSCRIPT: _torchscript,
+    Kind.ONNX: _onnx,
     **{kind: _weights(kind) for kind in _WEIGHTS},
 }
 """Every kind of file that is not here is in `formats.REFUSALS`."""

@@ -11,6 +11,8 @@ _STRING_TAG = 0x12
 """Field 2, bytes: ONNX producer_name (text), Core ML description, TensorFlow meta_graphs (messages)."""
 _ONNX_TAGS = frozenset({0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72, 0xA2, 0xCA})
 """ONNX fields 3 … 8, 14, 20, 25: producer_version, domain, model_version, doc_string, graph, opset_import, …"""
+_GRAPH_TAG = 0x3A
+"""Field 7, a message: the ONNX graph, in which field 1 is the first node."""
 _FIRST_MESSAGE = 0x0A
 
 
@@ -19,7 +21,7 @@ def kind(head: bytes, size: int) -> Kind | None:
     if len(head) < 4 or head[0] != _VERSION_TAG or not 1 <= head[1] <= _MAX_VERSION:
         return None
     if head[2] in _ONNX_TAGS:
-        return Kind.ONNX if _fits(head, 3, size) else None
+        return Kind.ONNX if _fits(head, 3, size) or _begins_graph(head) else None
     if head[2] != _STRING_TAG or not _fits(head, 3, size):
         return None
     length, begin = _varint(head, 3)
@@ -36,6 +38,12 @@ def _fits(head: bytes, position: int, size: int) -> bool:
     """Whether the length at `position` stays inside the file (for a varint field, any number does)."""
     length, begin = _varint(head, position)
     return head[position - 1] & 7 == 0 or begin + length <= size
+
+
+def _begins_graph(head: bytes) -> bool:
+    """Whether a graph that begins with a node follows: of a file that was cut off, it is all that tells."""
+    _, begin = _varint(head, 3)
+    return head[2] == _GRAPH_TAG and head[begin : begin + 1] == bytes([_FIRST_MESSAGE])
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

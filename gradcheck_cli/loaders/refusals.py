@@ -19,6 +19,8 @@ class Slug(str, enum.Enum):
     TRUNCATED_FILE = "truncated-file"
     DAMAGED_FILE = "damaged-file"
     UNSUPPORTED_FORMAT = "unsupported-format"
+    UNSUPPORTED_OPERATOR = "unsupported-operator"
+    DIFFERS_FROM_RUNTIME = "differs-from-runtime"
     UNSAFE_PICKLE = "unsafe-pickle"
     FOREIGN_CLASS = "foreign-class"
     UNSAFE_ARCHIVE = "unsafe-archive"
@@ -50,6 +52,8 @@ _MEANINGS = {
     Slug.TRUNCATED_FILE: "the file begins as a model and ends too early",
     Slug.DAMAGED_FILE: "the file's parts contradict each other or their checksums",
     Slug.UNSUPPORTED_FORMAT: "the file is a model in a format that cannot be measured (yet)",
+    Slug.UNSUPPORTED_OPERATOR: "an ONNX model with operators that cannot be differentiated here",
+    Slug.DIFFERS_FROM_RUNTIME: "an ONNX model whose outputs here are not those of ONNX Runtime",
     Slug.UNSAFE_PICKLE: "opening the file would do more than build a network of torch.nn classes",
     Slug.FOREIGN_CLASS: "the file holds objects of classes that are not torch's, whose code would have to run",
     Slug.UNSAFE_ARCHIVE: "an exported program with members, operations or expressions that are not on the checked list",

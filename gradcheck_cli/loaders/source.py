@@ -65,8 +65,11 @@ class Source:
         if self._data is not None:
             return hashlib.sha256(self._data).hexdigest()
         digest = hashlib.sha256()
+        buffer = memoryview(bytearray(min(CHUNK, self.size)))
         for begin in range(0, self.size, CHUNK):
-            digest.update(self.read(begin, min(CHUNK, self.size - begin)))
+            piece = buffer[: self.size - begin]
+            self.read_into(begin, piece)
+            digest.update(piece)
         return digest.hexdigest()
 
     def read(self, offset: int, count: int) -> bytes:

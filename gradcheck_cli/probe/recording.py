@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from gradcheck_cli.calls import ReportsCalls
 from gradcheck_cli.probe.exported import run_graph
 from gradcheck_cli.probe.scopes import UNREGISTERED, Scopes, paths_of
 from gradcheck_cli.records import Batch
@@ -29,6 +30,9 @@ def recorded(module: nn.Module) -> Iterator[tuple[Scopes, Callable[[Batch], Any]
     scopes = Scopes()
     if isinstance(module, torch.fx.GraphModule):
         yield scopes, lambda batch: run_graph(module, batch, scopes)
+        return
+    if isinstance(module, ReportsCalls):
+        yield scopes, lambda batch: module.call_reporting(batch.args, batch.kwargs, scopes)
         return
     paths = paths_of(module)
 

@@ -12,10 +12,14 @@ from gradcheck_cli.records import Batch, Subject
 from gradcheck_cli.sample.arrays import placed
 from gradcheck_cli.sample.batching import cut, whole
 from gradcheck_cli.sample.blame import explain
+from gradcheck_cli.sample.declared import fixed_batch
 from gradcheck_cli.sample.expectations import device_of, floating_dtype
 from gradcheck_cli.sample.matching import Call
 from gradcheck_cli.sample.trial import Trial, attempt
 from gradcheck_cli.tensors import leaves
+
+MAX_FIXED = 32
+"""Batches at most, where a file fixes a small batch size."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ def own_dtype(subject: Subject) -> torch.dtype:
 
 
 def own_batch_size(subject: Subject) -> int | None:
-    """Return the number of samples in the file's example inputs, None without."""
+    """Return the only number of samples that the file takes, or that of its example inputs; None where it says neither."""
+    if subject.inputs:
+        return fixed_batch(subject)
     example = subject.example_inputs
     found = [tensor for tensor in leaves((example.args, example.kwargs)) if tensor.dim()] if example else []
     return int(found[0].shape[0]) if found else None
@@ -70,13 +76,21 @@ def fit_arrays(subject: Subject, calls: list[Call], batch_size: int, batches: in
         SampleError: ``data-does-not-fit`` or ``target-does-not-fit``.
         NotCompleted: ``forward-failed``.
     """
-    options = [_cutting(call, batch_size, batches) for call in calls]
-    own = own_batch_size(subject)
+    wished = [_cutting(call, batch_size, batches) for call in calls]
+    own, fixed = own_batch_size(subject), []
     if own is not None and own != batch_size:
-        options += [_cutting(call, own, batches, only_full=True) for call in calls]
+        count = batches_of(own, batch_size, batches)
+        fixed = [_cutting(call, own, count, only_full=True) for call in calls]
+    # What a file declares holds, although the model may take more; what its examples show is tried second.
+    options = fixed + wished if subject.inputs else wished + fixed
     chosen, drawn, trial = _first_that_fits(subject, options)
-    remarks = (f"the file takes batches of {own} only",) if chosen >= len(calls) else ()
+    remarks = (f"the file takes batches of {own} only",) if options[chosen] in fixed else ()
     return Drawn(drawn, trial, source, remarks)
+
+
+def batches_of(own: int, batch_size: int, batches: int) -> int:
+    """Return how many batches of a fixed size make as many samples as were asked for, within reason."""
+    return max(batches, min(MAX_FIXED, -(-batch_size * batches // max(own, 1))))
 
 
 def fit_stream(subject: Subject, per_batch: list[list[Call]], source: str) -> Drawn:

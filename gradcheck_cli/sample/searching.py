@@ -32,8 +32,8 @@ MAX_GUESSES = 300
 """First guesses tried before any is mended."""
 _TURN = 6
 """Changes of one call before another that came as far has its turn."""
-_OPTIONAL = 6
-"""Choices of an optional input that a message asks for."""
+_OPTIONAL = 4
+"""Choices of an optional input that turns out to be needed."""
 _SIZES = (2, 3)
 """Samples in the two trials of a call: in the second, no size is right only because it is the batch's."""
 
@@ -172,11 +172,13 @@ def _vocabularies(root: nn.Module) -> tuple[int, ...]:
 
 
 def _more(root: nn.Module, signature: Signature, recipe: Recipe, error: str) -> Iterator[Recipe]:
-    """Yield the recipe with an optional input, which the message names and which is not given yet."""
-    for name in (*signature.positional[len(recipe.args) :], *signature.keywords):
-        if name not in recipe.kwargs and re.search(rf"\b{re.escape(name)}\b", error):
-            for noise in candidates(root, name, len(recipe.args), 2)[:_OPTIONAL]:
-                yield Recipe(recipe.args, {**recipe.kwargs, name: noise})
+    """Yield the recipe with one optional input more: one that the message names, or any where it speaks of None."""
+    free = (*signature.positional[len(recipe.args) :], *signature.keywords)
+    left = [name for name in free if name in signature.absent and name not in recipe.kwargs]
+    named = [name for name in left if re.search(rf"\b{re.escape(name)}\b", error)]
+    for name in named or (left if "NoneType" in error else ()):
+        for noise in candidates(root, name, len(recipe.args), 2)[:_OPTIONAL]:
+            yield Recipe(recipe.args, {**recipe.kwargs, name: noise})
 
 
 def _changes(recipe: Recipe, error: str, vocabularies: tuple[int, ...]) -> Iterator[Recipe]:

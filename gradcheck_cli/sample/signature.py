@@ -28,6 +28,8 @@ class Signature:
     """Takes ``*args``."""
     any_keyword: bool
     """Takes ``**kwargs``."""
+    absent: tuple[str, ...] = ()
+    """Parameters of either kind that are None where they are not given."""
     scalars: tuple[tuple[str, str], ...] = ()
     """Name and type of the parameters that are annotated as a plain ``bool``, ``int`` or ``float``."""
 
@@ -80,6 +82,7 @@ def signature_of_call(function: Callable[..., object]) -> Signature | None:
         needed_keywords=tuple(p.name for p in keywords if p.default is kind.empty),
         any_positional=any(p.kind is kind.VAR_POSITIONAL for p in parameters),
         any_keyword=any(p.kind is kind.VAR_KEYWORD for p in parameters),
+        absent=tuple(p.name for p in (*positional, *keywords) if p.default is None),
         scalars=tuple((p.name, said) for p in parameters if (said := _annotation(p)) in ("bool", "int", "float")),
     )
 

@@ -9,10 +9,10 @@ import torch
 
 from gradcheck_cli.errors import GradcheckError, NotCompleted, SampleError
 from gradcheck_cli.records import Batch, Subject
-from gradcheck_cli.sample import huggingface
+from gradcheck_cli.sample import declared, huggingface
 from gradcheck_cli.sample.blame import explain
 from gradcheck_cli.sample.examples import example_batches
-from gradcheck_cli.sample.fitting import Drawn, placed_batch, try_batch
+from gradcheck_cli.sample.fitting import Drawn, batches_of, placed_batch, try_batch
 from gradcheck_cli.sample.guesses import guesses
 from gradcheck_cli.sample.input_shapes import InputShape
 from gradcheck_cli.sample.input_shapes import recipes as given_recipes
@@ -51,7 +51,9 @@ def make_up(
     else:
         recipe = _found(subject, seed)
         needs_input = bool(recipe.args or recipe.kwargs)
-        pieces = [_batch(recipe, batch_size, generator) for _ in range(batches if needs_input else 1)]
+        own = declared.fixed_batch(subject)
+        count = batches if own is None else batches_of(own, batch_size, batches)
+        pieces = [_batch(recipe, own or batch_size, generator) for _ in range(count if needs_input else 1)]
         remarks = (
             f"made-up input: {recipe}",
             *huggingface.left_out(subject.module, signature_of(subject.module), recipe),
@@ -96,7 +98,7 @@ def _found(subject: Subject, seed: int) -> Recipe:
 
     trials = Trials(drawn, shrinks)
     known = huggingface.recipes(subject.module, signature)
-    guessed = itertools.chain(known, guesses(subject.module, signature))
+    guessed = itertools.chain(declared.recipes(subject), known, guesses(subject.module, signature))
     # Where a config tells names and sizes, its calls are all there is to try.
     recipe = search(subject.module, signature, guessed, trials, mend=not huggingface.is_known(subject.module))
     if recipe is None:

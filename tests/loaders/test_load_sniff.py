@@ -89,10 +89,14 @@ def test_a_file_is_known_by_its_content(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(data)
     error = refused(path)
+    assert path.read_bytes() == data
+    if expected is Kind.ONNX:  # it has a loader, which finds that this is only the beginning of one
+        assert error.slug in ("damaged-file", "truncated-file")
+        assert "ONNX" in error.message
+        return
     assert error.message == f"this is {expected.value}"
     assert error.slug == REFUSALS[expected].slug.value
     assert error.hint == REFUSALS[expected].hint
-    assert path.read_bytes() == data
 
 
 @pytest.mark.filterwarnings("ignore")
