@@ -203,6 +203,8 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
     """Loss of each step's batch before the step; the batches take turns."""
     batches: int
     """How many there are."""
+    chance: float | None
+    """Loss of the first batch before the first step, with the targets of other samples: what knowing nothing of them costs."""
     layers: tuple[LayerRehearsal, ...]
     """In forward order."""
     failed: str | None = None

@@ -107,13 +107,26 @@ def _usage(error: Any) -> UsageError:
 
 
 def _tell(error: GradcheckError, arguments: Sequence[str]) -> int:
-    """Say what went wrong on stderr, and with ``--json`` on stdout too, where nothing else has been written."""
+    """Say what went wrong on stderr, and for machines on stdout too, where nothing else has been written."""
+    output.say_error(error)
+    if for_machines := _for_machines(error, arguments):
+        with contextlib.suppress(OSError, GradcheckError):  # it has been said
+            output.write(for_machines)
+    return error.status
+
+
+def _for_machines(error: GradcheckError, arguments: Sequence[str]) -> str:
+    """Return the error in the format of the flag; empty where no flag is given, or the report itself says it."""
     from gradcheck_cli.cli.showing import NothingMeasured
 
-    output.say_error(error)
-    if "--json" in arguments and not isinstance(error, NothingMeasured):
+    if isinstance(error, NothingMeasured):
+        return ""
+    if "--json" in arguments:
         from gradcheck_cli.render import json_v1
 
-        with contextlib.suppress(OSError, GradcheckError):  # it has been said
-            output.write(json_v1.render_error(error))
-    return error.status
+        return json_v1.render_error(error)
+    if "--github" in arguments:
+        from gradcheck_cli.render import github
+
+        return github.render_error(error)
+    return ""

@@ -19,16 +19,17 @@ _BESIDE = ("loss", "past_key_values", "hidden_states", "attentions", "cross_atte
            "encoder_hidden_states", "encoder_attentions", "decoder_hidden_states", "decoder_attentions", "cache",
            "mems", "rnn_state")  # fmt: skip
 
-_PREDICTED = ("logits", "boxes", "pred_")
-"""Parts of names under which models hand out predictions; beside them, nothing else is asked."""
+_PREDICTED = ("boxes", "pred_")
+"""Parts of names under which models hand out predictions beside their logits; what else there is beside them is not asked."""
 
 
 def predictions(output: Any) -> list[torch.Tensor]:
     """The floating tensors of a model's output that a loss would be computed from, each once; several for several heads."""
     named = _named(output)
     if named:
-        predicted = {key: value for key, value in named.items() if any(part in key for part in _PREDICTED)}
-        kept = predicted or {key: value for key, value in named.items() if key not in _BESIDE}
+        logits = {key: value for key, value in named.items() if "logits" in key}
+        beside = {key: value for key, value in named.items() if any(part in key for part in _PREDICTED)}
+        kept = (logits and {**logits, **beside}) or {key: value for key, value in named.items() if key not in _BESIDE}
         output = list((kept or named).values())
     if isinstance(output, (tuple, list)):
         tensors = [item for item in output if isinstance(item, torch.Tensor) and item.is_floating_point()]

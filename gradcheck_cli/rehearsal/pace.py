@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from gradcheck_cli.readings import ParameterReading, Readings
+from gradcheck_cli.readings import LayerReading, Readings
 
 DEFAULT_RATES = {"sgd": 0.01, "momentum": 0.01, "adam": 0.001, "adamw": 0.001}
 """Optimiser → rate where the user gives none: the contract's, and Adam's own default."""
 
 GENTLE = 0.01
-"""Largest relative update of any weight matrix in the first step, unless the user gave the rate. The scale of a loss and of
+"""Largest relative update of any layer with weights in the first step, unless the user gave the rate. The scale of a loss and of
 its targets is no fault, so a rate that nobody chose must not make one of it. Usual healthy updates are near 1e-3."""
 
 
@@ -22,14 +22,16 @@ def pace(readings: Readings) -> float:
     if readings.lr is not None:
         return readings.lr
     rate = DEFAULT_RATES[readings.optimizer]
-    weights = [weight for layer in readings.layers for weight in layer.weights if weight.norm > 0.0]
-    largest = max((_relative_step(weight, readings.optimizer) for weight in weights), default=0.0)
+    layers = [layer for layer in readings.layers if any(weight.norm > 0.0 for weight in layer.weights)]
+    largest = max((_relative_step(layer, readings.optimizer) for layer in layers), default=0.0)
     return min(rate, GENTLE / largest) if largest > 0.0 else rate
 
 
-def _relative_step(weight: ParameterReading, optimizer: str) -> float:
+def _relative_step(layer: LayerReading, optimizer: str) -> float:
     """‖ΔW‖/‖W‖ of the first step at a rate of 1: Adam moves every element by the rate, whatever its gradient."""
+    trained = [p for p in layer.parameters if p.trainable]
+    norm = math.hypot(*(p.norm for p in trained))
     if optimizer.startswith("adam"):
-        return math.sqrt(weight.size) / weight.norm
-    gradient = weight.loss_gradient or 0.0
-    return gradient / weight.norm if math.isfinite(gradient) else 0.0
+        return math.sqrt(sum(p.size for p in trained)) / norm
+    gradient = math.hypot(*(p.loss_gradient or 0.0 for p in trained))
+    return gradient / norm if math.isfinite(gradient) else 0.0

@@ -47,12 +47,13 @@ def rehearse(
         model = prepare(module, seed)
         stepper = Stepper(module, model.parameters, model.owners, model.tied, readings.optimizer, rate)
         assert sample.loss is not None
+        chance = stepper.chance(sample.batches[0], sample.loss, seed)
         course = stepper.run(sample.batches, sample.loss, steps, seed, lambda done: progress("rehearsing", done, steps))
         if course.failed is not None and not course.steps:
             return _not_rehearsed(readings, course.failed)
         progress("measuring again", 0, 0)
         after = _look_again(subject, sample, readings, seed)
-    return msgspec.structs.replace(readings, rehearsal=_finished(course, rate, readings, after))
+    return msgspec.structs.replace(readings, rehearsal=_finished(course, rate, chance, readings, after))
 
 
 def _reason_against(sample: records.Sample, readings: Readings) -> str | None:
@@ -80,7 +81,9 @@ def _look_again(subject: records.Subject, sample: records.Sample, readings: Read
         return None
 
 
-def _finished(course: Course, rate: float, readings: Readings, after: Readings | None) -> Rehearsal:
+def _finished(
+    course: Course, rate: float, chance: float | None, readings: Readings, after: Readings | None
+) -> Rehearsal:
     names = [layer.name for layer in readings.layers if layer.name in course.updates]
     return Rehearsal(
         steps=course.steps,
@@ -88,6 +91,7 @@ def _finished(course: Course, rate: float, readings: Readings, after: Readings |
         lr=rate,
         losses=tuple(course.losses),
         batches=readings.batches,
+        chance=chance,
         layers=tuple(
             LayerRehearsal(name=n, norms=tuple(course.norms[n]), updates=tuple(course.updates[n])) for n in names
         ),

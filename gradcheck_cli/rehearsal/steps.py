@@ -16,6 +16,7 @@ from gradcheck_cli.probe.recording import own_copy
 from gradcheck_cli.probe.restore import seed_everything
 from gradcheck_cli.probe.statistics import square_sum
 from gradcheck_cli.records import Batch
+from gradcheck_cli.tensors import leaves, map_tensors
 
 OPTIMIZERS: Mapping[str, Callable[[Sequence[torch.Tensor], float], torch.optim.Optimizer]] = {
     "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr),
@@ -94,6 +95,20 @@ class Stepper:
             for layer, update in self._by_layer(moved).items():
                 course.updates[layer].append(update)
         return course
+
+    @torch.no_grad()
+    def chance(self, batch: Batch, loss: Callable[[Any, Any], torch.Tensor], seed: int) -> float | None:
+        """The loss of a batch whose targets have changed places; None where there are none to exchange."""
+        if batch.size < 2 or not any(tensor.dim() for tensor in leaves(batch.target)):
+            return None
+        own = own_copy(batch)
+        seed_everything(seed)
+        try:
+            exchanged = map_tensors(lambda target: target.roll(1, 0) if target.dim() else target, own.target)
+            value = float(loss(self._module(*own.args, **own.kwargs), exchanged))
+        except Exception:  # the user's own loss may know its targets by place
+            return None
+        return value if math.isfinite(value) else None
 
     def _gradients(
         self, batch: Batch, loss: Callable[[Any, Any], torch.Tensor]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.records import SEVERITY, Diagnosis, Finding, Verdict
 from gradcheck_cli.render.by_layer import said
 from gradcheck_cli.text import plain
@@ -38,6 +39,12 @@ def render(diagnosis: Diagnosis) -> str:
         level: Level = "notice" if diagnosis.verdict is Verdict.HEALTHY else "warning"
         told.insert(0, Annotation(level, f"gradcheck: {diagnosis.verdict.value}", diagnosis.summary))
     return commands(replace(annotation, file=diagnosis.model.path) for annotation in told)
+
+
+def render_error(error: GradcheckError) -> str:
+    """Return the annotation that stands in place of a report when there is none."""
+    hint = f"; {error.hint}" if error.hint else ""
+    return commands([Annotation("error", f"gradcheck: {error.slug}", f"{error.message}{hint}", error.file)])
 
 
 def commands(annotations: Iterable[Annotation]) -> str:

@@ -13,6 +13,9 @@ from gradcheck_cli.rules import depth
 from gradcheck_cli.rules.notes.converged import is_converged
 from gradcheck_cli.rules.view import View
 
+FITTED = 0.05
+"""Share of the loss of chance below which a sample has been learned."""
+
 
 def chosen(view: View) -> Rehearsal | None:
     """The rehearsal, where the user chose its rate and the model has something left to learn; else None."""
@@ -26,9 +29,13 @@ def visits(course: Rehearsal) -> list[tuple[float, ...]]:
 
 
 def rises(course: Rehearsal, factor: float) -> tuple[int, int]:
-    """(how often a batch's loss was `factor` times what it was on its visit before, how many such comparisons there are)."""
+    """(how often a batch's loss was `factor` times what it was on its visit before, how many such comparisons there are).
+
+    On a fitted sample half as much again of almost nothing is no rise: it counts from a share of the loss of chance.
+    """
     pairs = [(a, b) for losses in visits(course) for a, b in pairwise(losses)]
-    return sum(1 for a, b in pairs if b - a > (factor - 1) * abs(a)), len(pairs)
+    least = FITTED * abs(course.chance or 0.0)
+    return sum(1 for a, b in pairs if b - a > (factor - 1) * max(abs(a), least)), len(pairs)
 
 
 def ending(course: Rehearsal) -> float:

@@ -57,7 +57,7 @@ def descend(view: View, layer: LayerReading, sign: int) -> Descent:
         following = _loudest(view, current)
         if following is None:
             break
-        change = _change(current, following)
+        change = _change(view, current, following)
         entry = shares.setdefault(view.stage(following), [0.0, 0.0])
         entry[0] += change
         if following.role is Role.ACTIVATION:
@@ -79,10 +79,14 @@ def _loudest(view: View, layer: LayerReading) -> LayerReading | None:
     return max(reached, key=lambda reader: reader.transmission or 0.0, default=None)
 
 
-def _change(layer: LayerReading, following: LayerReading) -> float:
-    """ln of the factor that the following layer makes; from its own gain, else from the two transmissions."""
+def _change(view: View, layer: LayerReading, following: LayerReading) -> float:
+    """ln of the factor that the following layer makes; from its own gain, else from the two transmissions.
+
+    Where one reads nothing but the other, and nothing else does, the transmissions say it all: paths inside may cancel.
+    """
     gain = following.gain
-    if gain is None or gain <= 0.0:
+    only = following.upstream == (layer.name,) and view.downstream[layer.name] == [following.name]
+    if gain is None or gain <= 0.0 or only:
         gain = max(layer.transmission or 0.0, _SMALLEST) / max(following.transmission or 0.0, _SMALLEST)
     return math.log(gain) if gain > 0.0 and math.isfinite(gain) else 0.0
 

@@ -42,7 +42,7 @@ def layer(name: str, verdict: Verdict = H, *codes: str, culprit: bool = True, **
         verdict=verdict,
         findings=codes or ((CODES[verdict],) if verdict in CODES else ()),
         culprit=culprit and verdict in CODES,
-        readings=LayerReadings(**readings),
+        readings=LayerReadings(**readings),  # type: ignore[arg-type]
     )
 
 

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from gradcheck_cli.errors import UsageError
 from hostile import forked, memory, mutate
 from hostile.checks import MEMORY, MEMORY_OF_FILE
 from hostile.warm import Job, Mutations, Outcome, Result
@@ -62,7 +61,7 @@ def write(mutations: Mutations, index: int) -> None:
 
 def _fuzz(mutations: Mutations, scratch: Path) -> Iterator[Outcome]:
     arguments = ("diagnose", "--batches=1", "--rehearse=0", *mutate.FORMS[mutations.form].arguments)
-    _parse_once(arguments, scratch)
+    _parse_once(arguments)
     for index in range(mutations.begin, mutations.end):
         write(mutations, index)
         result = _run(Job(mutations.folder, arguments), scratch)
@@ -88,25 +87,17 @@ def _run(job: Job, scratch: Path) -> Result:
     return Result(status, texts[0], texts[1], time.process_time() - cpu, memory.peak() - began, tuple(EVENTS))
 
 
-def _parse_once(arguments: tuple[str, ...], scratch: Path) -> None:
+def _parse_once(arguments: tuple[str, ...]) -> None:
     """From here on every command line is this one: parsing it takes longer than all that it does."""
+    import typer
+
     from gradcheck_cli.cli import app
-    from gradcheck_cli.cli import measure as measuring
 
-    measure: Any = measuring
-    command_line: Any = app
-    original, parsed = measure.measure, []
-
-    def keep(model: str, options: Any) -> NoReturn:
-        parsed.append((model, options))
-        raise UsageError("kept", "not to be measured")
-
-    measure.measure = keep
-    with forked.captured(scratch):
-        app.run(arguments)
-    measure.measure = original
-    ((model, options),) = parsed
-    command_line._run = lambda _: measure.show(measure.measure(model, options), options)
+    commands: Any = typer.main.get_command(app.app)
+    command = commands.commands[arguments[0]]
+    context = command.make_context(arguments[0], list(arguments[1:]))
+    replaced: Any = app
+    replaced._run = lambda _: int(command.invoke(context) or 0)
 
 
 def _outcome(order: Any, listener: Any, _: float) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,7 @@ class Weak(nn.Module):
         torch.manual_seed(0)
         self.body, self.head, self.branch = nn.Linear(12, 16), nn.Linear(16, 5), nn.Linear(16, 5)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         h = torch.tanh(self.body(x))
         return self.head(h) + 1e-9 * self.branch(h)
 

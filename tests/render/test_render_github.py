@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from invented_diagnoses import HOSTILE_NAMES, INVENTED
 from made_diagnoses import DIAGNOSES
 
+from gradcheck_cli.errors import ModelError
 from gradcheck_cli.records import Diagnosis, Verdict
 from gradcheck_cli.render import github
 from gradcheck_cli.text import plain
@@ -68,6 +69,11 @@ def test_github_keeps_ten_and_the_rest_is_counted() -> None:
 def test_nothing_ill_is_said_too(name: str, level: str) -> None:
     first = commands(github.render(INVENTED[name]()))[0]
     assert (first.name, first.message) == (level, INVENTED[name]().summary)
+
+
+def test_error_is_an_annotation() -> None:
+    (read,) = commands(github.render_error(ModelError("broken", "cut\n::error::x", hint="save it", file="a,b.pt")))
+    assert read == Command("error", {"title": "gradcheck: broken", "file": "a,b.pt"}, r"cut\n::error::x; save it")
 
 
 @given(DIAGNOSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -31,7 +32,7 @@ class DyingUnits:
     def check(self, view: View) -> Iterator[Hit]:
         """Hit the layers whose units die."""
         ran = course.chosen(view)
-        if ran is None or view.after is None or not view.after.finite:
+        if ran is None or view.after is None or not view.after.finite or not math.isfinite(course.ending(ran)):
             return
         for name, share in view.after.silent_units.items():
             before = view.layers.get(name)

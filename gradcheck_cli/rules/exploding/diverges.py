@@ -17,8 +17,8 @@ class Diverges:
     """A few optimiser steps make the loss grow out of range.
 
     What it measures. The rehearsal: optimiser steps on a copy in memory, on the sample, with the given optimiser and learning
-    rate. Ill if the loss becomes NaN or infinite, or ends at ten times what it was. Where no rate was given, the
-    rehearsal steps gently (1 % of the weights at most), and only NaN or infinity count.
+    rate. Ill if the loss becomes NaN or infinite, or ends at ten times what it was and above the loss of chance. Where no
+    rate was given, the rehearsal steps gently (1 % of the weights at most), and only NaN or infinity count.
 
     Why it matters. Training ends there, or learns poorly from a loss that stays high.
 
@@ -38,7 +38,9 @@ class Diverges:
         if ran is None or layer is None or ran.failed is not None or not view.finite or not ran.losses:
             return
         first, last = ran.losses[0], course.ending(ran)
-        grown = course.chosen(view) is not None and last > 0 and last > view.thresholds.divergence * abs(first)
+        grown = course.chosen(view) is not None and last > max(
+            view.thresholds.divergence * abs(first), ran.chance or 0.0, 0.0
+        )
         if math.isfinite(last) and not grown:
             return
         guilty = course.explained(view)

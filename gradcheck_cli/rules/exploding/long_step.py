@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from gradcheck_cli.records import Verdict
+from gradcheck_cli.rules import course
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
 from gradcheck_cli.rules.wording import number
@@ -15,7 +16,8 @@ class LongStep:
     """One optimiser step at the given learning rate would replace this layer's weights.
 
     What it measures. The relative update lr·‖∂L/∂W‖/‖W‖ of each weight matrix, for SGD and momentum, where a learning rate was
-    given. Weights that are zero have no relative update and are not judged.
+    given. Weights that are zero have no relative update and are not judged; nor is a step after which the rehearsal's loss
+    went down.
 
     Why it matters. What the layer has learned, or its initialisation, is gone after one step; the loss jumps.
 
@@ -31,8 +33,11 @@ class LongStep:
     def check(self, view: View) -> Iterator[Hit]:
         """Hit layers whose update is as large as their weights."""
         lr = view.readings.lr
+        ran = view.readings.rehearsal
         if lr is None or view.readings.optimizer not in ("sgd", "momentum") or not view.finite:
             return
+        if ran is not None and ran.losses and course.ending(ran) < ran.losses[0]:
+            return  # such steps were taken, and the loss went down
         for layer in view.parametric:
             for weight in layer.weights:
                 if not weight.norm or weight.loss_gradient is None:

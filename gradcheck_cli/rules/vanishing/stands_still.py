@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from gradcheck_cli.readings import LayerRehearsal
 from gradcheck_cli.records import Verdict
+from gradcheck_cli.rules import course
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
 from gradcheck_cli.rules.wording import number
@@ -15,9 +16,9 @@ from gradcheck_cli.rules.wording import number
 class StandsStill:
     """While other layers change, this one stands still: its steps are smaller than what its weights can hold.
 
-    What it measures. The rehearsal: how far each layer went, Σ‖ΔW‖/‖W‖. A layer stands still if it went less than a millionth of
-    its weights, about the rounding of float32, while a layer behind it went at least ten thousand times as far. Frozen and
-    gated layers, embeddings, and layers whose weights are zero are not judged.
+    What it measures. The rehearsal, at the rate given: how far each layer went, Σ‖ΔW‖/‖W‖. A layer stands still if it went
+    less than a millionth of its weights, about the rounding of float32, while a layer behind it went at least ten thousand
+    times as far. Frozen and gated layers, embeddings, and layers whose weights are zero are not judged.
 
     Why it matters. Layers near the output learn from features that the layers near the input never improve.
 
@@ -32,7 +33,7 @@ class StandsStill:
 
     def check(self, view: View) -> Iterator[Hit]:
         """Hit layers that stand still; the one nearest the output is where it starts."""
-        ran = view.readings.rehearsal
+        ran = course.chosen(view)
         if ran is None or not view.finite or not ran.steps:
             return
         limits = view.thresholds
