@@ -4,8 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .peers
 
-.PHONY: demo test test-slow lint models operators bench fuzz clean
+.PHONY: demo test test-slow lint models operators accuracy bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -32,6 +33,10 @@ models: $(READY)  ## build the sample models again
 
 operators: $(READY)  ## write the table of ONNX operators again
 	$(BIN)/python tests/onnx_ops/operators_document.py
+
+accuracy: $(READY)  ## the labelled set, ours and others', into the README
+	test -d $(PEERS) || $(BIN)/python -m pip install --quiet --no-deps --target $(PEERS) torchmortem==0.1.1 torchdiag==0.1.0 model-clinic==0.4.2 plotly narwhals
+	$(BIN)/python benchmarks/accuracy/run.py --markdown README.md --peers $(PEERS)
 
 bench: $(READY)  ## what an instrumented pass costs
 	$(BIN)/python benchmarks/overhead.py

@@ -246,7 +246,7 @@ DIFFUSERS: dict[str, dict[str, Any]] = {
         "sample_size": 16,
     },
     "UNet2DConditionModel": _CROSS_2D,
-    "UNet1DModel": {"block_out_channels": (32, 32, 64), "extra_in_channels": 16, "sample_size": 256},
+    "UNet1DModel": {"block_out_channels": (32, 32, 64), "extra_in_channels": 64, "sample_size": 256},
     "UNet3DConditionModel": {
         "block_out_channels": (32, 64),
         "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),

@@ -104,13 +104,10 @@ _DEPENDENT = ("layer_types", "rope_parameters", "rope_scaling", "mlp_layer_types
 """Settings that follow from others; left out, so that the config computes them anew."""
 _NEEDED = {
     **dict.fromkeys(("image_token_id", "image_token_index"), 7),
-    **{
-        "vocab_size": _VOCABULARY,
-        "num_experts_per_tok": 2,
-        "prediction_length": 4,
-        "context_length": 16,
-        "initializer_range": 0.02,
-    },
+    "num_experts_per_tok": 2,
+    "prediction_length": 4,
+    "context_length": 16,
+    "initializer_range": 0.02,
 }
 """What some configs leave open, or have at a value that is no initialisation (1e-10), and their users' set."""
 

@@ -46,10 +46,10 @@ def train(net: nn.Module, epochs: int, lr: float = 3e-3) -> str:
     )
 
 
-def _sample(net: nn.Module, exported: bool = False) -> SampleModel:
+def _sample(net: nn.Module, exported: bool = False, onnx: bool = False) -> SampleModel:
     """With 256 of the images that it was trained on."""
     x, y = digits()
-    return SampleModel(net, x[:256].clone(), y[:256].clone(), exported)
+    return SampleModel(net, x[:256].clone(), y[:256].clone(), exported, onnx)
 
 
 def _named(**layers: nn.Module) -> nn.Sequential:
@@ -123,7 +123,7 @@ def residual_cnn() -> SampleModel:
         block3=ResidualBlock(16), average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(16, 10),
     )  # fmt: skip
     print(f"residual_cnn: {train(net, epochs=5)}")
-    return _sample(net, exported=True)
+    return _sample(net, exported=True, onnx=True)
 
 
 DIGITS_NETWORKS: dict[str, Callable[[], SampleModel]] = {

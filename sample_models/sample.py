@@ -19,10 +19,14 @@ class SampleModel:
     y: Tensor
     exported: bool = False
     """True: written as ``.pt2`` (torch.export, dynamic batch), because torch.nn alone cannot express it."""
+    onnx: bool = False
+    """True: written as ``.onnx`` too (free batch size)."""
 
     def write(self, name: str, folder: Path) -> Path:
         """Write ``NAME.pt`` or ``NAME.pt2``, and ``NAME.npz`` with the keys ``x`` and ``y``; gives the model's path."""
         np.savez_compressed(folder / f"{name}.npz", x=self.x.numpy(), y=self.y.numpy())
+        if self.onnx:
+            self._write_onnx(folder / f"{name}.onnx")
         if not self.exported:
             path = folder / f"{name}.pt"
             torch.save(self.module, path)
@@ -34,3 +38,10 @@ class SampleModel:
             node.meta.pop("stack_trace", None)  # paths of the machine that it was built on
         torch.export.save(program, path)
         return path
+
+    def _write_onnx(self, path: Path) -> None:
+        free = {"x": {0: "batch"}, "y": {0: "batch"}}
+        torch.onnx.export(
+            self.module, (self.x[:4],), path, dynamo=False, opset_version=17, input_names=["x"], output_names=["y"],
+            dynamic_axes=free,
+        )  # fmt: skip

@@ -59,7 +59,7 @@ def thrice_he(linear: nn.Linear) -> None:
 
 def sigmoid_mlp() -> SampleModel:
     """Vanishing: sigmoid's slope of at most 1/4, twenty times."""
-    return SampleModel(deep_mlp(nn.Sigmoid, torch_default, seed=0), *two_circles())
+    return SampleModel(deep_mlp(nn.Sigmoid, torch_default, seed=0), *two_circles(), onnx=True)
 
 
 def tanh_mlp() -> SampleModel:

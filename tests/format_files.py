@@ -111,3 +111,17 @@ def traced(module: nn.Module, folder: Path, sample: torch.Tensor) -> Path:
     """TorchScript from one run."""
     torch.jit.save(_jit.trace(module, sample), folder / "x.pt")
     return folder / "x.pt"
+
+
+def onnx_by_old_exporter(module: nn.Module, folder: Path, sample: torch.Tensor) -> Path:
+    """ONNX from torch's exporter over TorchScript, as people call it."""
+    torch.onnx.export(module, (sample,), folder / "x.onnx", dynamo=False, opset_version=17)
+    return folder / "x.onnx"
+
+
+def onnx_by_dynamo(module: nn.Module, folder: Path, sample: torch.Tensor) -> Path:
+    """ONNX from torch's new exporter, with every parameter kept (its optimiser drops those that are zero)."""
+    torch.onnx.export(
+        module, (sample,), folder / "x.onnx", dynamo=True, opset_version=20, optimize=False, verbose=False
+    )
+    return folder / "x.onnx"

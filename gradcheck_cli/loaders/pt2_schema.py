@@ -41,7 +41,7 @@ def clean_program(value: object) -> dict[str, Any]:
 
 def clean_payload_config(value: object) -> dict[str, Any]:
     """The clean copy of a weights or constants config: name → payload file and tensor layout."""
-    clean: dict[str, Any] = record(config=mapping(qualified_name, _PAYLOAD))(value)
+    clean: dict[str, Any] = record({"config": mapping(qualified_name, _PAYLOAD)})(value)
     return clean
 
 

@@ -113,7 +113,7 @@ def measure(
         reading = transmission(subject, run, totals, 0, keep=keep or loss is not None)
         plan = plan_layers(run.tape, subject.owners, subject.tied, _promoted(run.tape, reading))
         add_plan(totals, plan, run.tape, reading)
-        _add_units(totals, plan, units)
+        _add_units(totals, plan, run.tape, units)
     _add_scopes(totals, subject, run)
     if loss is not None:
         _loss_pass(subject, run, batch, loss, totals, keep=keep)
@@ -249,11 +249,18 @@ def _is_final(tape: Tape, consumers: list[list[int]], index: int) -> bool:
     return all(tape.operations[reader].isometric and _is_final(tape, consumers, reader) for reader in readers)
 
 
-def _add_units(totals: Totals, plan: Plan, units: Mapping[int, Any]) -> None:
+def _add_units(totals: Totals, plan: Plan, tape: Tape, units: Mapping[int, Any]) -> None:
+    """Units are those of activations that are layers, and of one-sided ones with which a layer that owns parameters ends."""
     for index, counts in units.items():
         layer = plan.layers[plan.of[index]] if plan.of[index] >= 0 else None
-        if layer is not None and layer.role is Role.ACTIVATION:
+        if layer is None or layer.role is Role.OPERATION:
+            continue
+        if layer.role is Role.ACTIVATION or (counts.peak is not None and _ends_with(layer, tape, index)):
             totals.layers[layer.name].merge_units(counts)
+
+
+def _ends_with(layer: Layer, tape: Tape, index: int) -> bool:
+    return {tape.source(edge)[0] for edge in layer.outputs} == {index}
 
 
 def _add_scopes(totals: Totals, subject: Subject, run: Run) -> None:

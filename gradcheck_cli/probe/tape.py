@@ -29,7 +29,7 @@ ISOMETRIC = frozenset(
 )  # fmt: skip
 """Operations that only rearrange: the gradient's norm is the same on both sides, so one reading serves both."""
 
-_SHAPES_A_WEIGHT = ISOMETRIC | {
+SHAPES_A_WEIGHT = ISOMETRIC | {
     "Expand",
     "Select",
     "Slice",
@@ -170,7 +170,7 @@ def _parameter_side(nodes: list[Any], names: Mapping[int, str]) -> tuple[dict[An
             name = names.get(id(node.variable))
             strangers += name is None and isinstance(node.variable, torch.nn.Parameter)
             reads[node] = [] if name is None else [name]
-        elif bare_name(node) in _SHAPES_A_WEIGHT:
+        elif bare_name(node) in SHAPES_A_WEIGHT:
             pending.append(node)
     for node in sorted(pending, key=lambda node: node._sequence_nr()):  # sources ran first
         sources = [source for source, _ in node.next_functions if source is not None]

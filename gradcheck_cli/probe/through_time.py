@@ -16,12 +16,15 @@ from torch.autograd.graph import GradientEdge
 
 from gradcheck_cli.probe.cotangents import rademacher
 from gradcheck_cli.probe.statistics import square_sum
-from gradcheck_cli.probe.tape import Tape, ancestors
+from gradcheck_cli.probe.tape import SHAPES_A_WEIGHT, Tape, ancestors
 from gradcheck_cli.probe.units import shape_of
 from gradcheck_cli.readings import TimeReading
 
 FUSED = frozenset({"MkldnnRnnLayer", "CudnnRnn", "MiopenRnn", "ThnnFusedLstmCell", "ThnnFusedGruCell"})
 """Recurrent kernels that hide their steps from the tape; they are run again without the fused kernel."""
+
+MAKE_A_WEIGHT = frozenset({"Cat", "Stack", "Mul", "Div", "Add", "Sub", "WeightNormInterface"})
+"""Operations by which a weight is made of parameters alone before the first step: reordered gates, a weight norm."""
 
 LEAST_STEPS = 3
 """Fewer say nothing about a rate."""
@@ -51,10 +54,13 @@ def through_time(
 def _recurrences(tape: Tape, parameters: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
     """Matrices read at several operations that lie on one path: name → the operations in the order in which they ran."""
     readers: dict[str, list[int]] = {}
+    made = _made_of_parameters(tape)
     for index, operation in enumerate(tape.operations):
-        for name in operation.parameters:
-            if name in parameters and parameters[name].ndim >= 2:
-                readers.setdefault(name, []).append(index)
+        if index not in made:
+            behind = [name for source, _ in operation.inputs for name in made.get(source, ())]
+            for name in dict.fromkeys([*operation.parameters, *behind]):
+                if name in parameters and parameters[name].ndim >= 2:
+                    readers.setdefault(name, []).append(index)
     chains = {}
     for name, steps in readers.items():
         if len(steps) >= LEAST_STEPS:
@@ -63,6 +69,19 @@ def _recurrences(tape: Tape, parameters: Mapping[str, torch.Tensor]) -> dict[str
             if len(chain) >= LEAST_STEPS and chain[0] in ancestors(tape, chain[1]):
                 chains[name] = chain
     return chains
+
+
+def _made_of_parameters(tape: Tape) -> dict[int, tuple[str, ...]]:
+    """Operations that depend on parameters alone, each with those that it is made of."""
+    made: dict[int, tuple[str, ...]] = {}
+    for index, operation in enumerate(tape.operations):  # sources come first
+        sources = [source for source, _ in operation.inputs]
+        alone = all(function is not None for function, _ in operation.node.next_functions)
+        shapes = operation.name in SHAPES_A_WEIGHT and len(sources) == 1
+        if (shapes or (operation.name in MAKE_A_WEIGHT and alone)) and all(source in made for source in sources):
+            names = [name for source in sources for name in made[source]]
+            made[index] = tuple(dict.fromkeys([*operation.parameters, *names]))
+    return {index: names for index, names in made.items() if names}
 
 
 def _gradient_per_step(

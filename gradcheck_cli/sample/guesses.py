@@ -32,7 +32,7 @@ def guesses(root: nn.Module, signature: Signature) -> Iterator[Recipe]:
     """Yield calls with the inputs that forward needs, the likeliest first; not more than the layers and names suggest."""
     names = signature.required or signature.positional[:1] or (("input",) if signature.any_positional else ())
     options = {name: Option(value=_SCALARS[said]) for name, said in signature.scalars}
-    columns = [
+    columns: list[list[Noise]] = [
         [options[name]] if name in options else candidates(root, name, position, len(names))
         for position, name in enumerate(names)
     ]
@@ -45,7 +45,7 @@ def candidates(root: nn.Module, name: str, position: int, count: int) -> list[No
     """Return what the input `name`, at `position` of `count`, could be: by its name, then by the layers in turn."""
     around = surroundings_of(root)
     layers = telling_layers(root)
-    named, kind = (inputs_named(name, root, around), kind_named(name)) if count > 1 else ([], None)
+    named, kind = inputs_named(name, root, around) if count > 1 else [], kind_named(name)
     at = position % len(layers) if layers and count > 1 else 0
     found = [noise for layer in layers[at:] + layers[:at] for noise in inputs_of(layer, around, position)]
     if kind is not None:

@@ -12,7 +12,7 @@ from gradcheck_cli.errors import SampleError
 from gradcheck_cli.sample.files import open_data
 from gradcheck_cli.sample.folders import ImageFolder
 
-MAX_PIXELS = 32_000_000
+MAX_PIXELS = 25_000_000
 """Of one image as its header declares it: a small file can expand to gigabytes. Each takes four bytes, or twice that."""
 MAX_FILE = 256 << 20
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")

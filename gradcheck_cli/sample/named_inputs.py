@@ -20,6 +20,7 @@ _LABELS = frozenset({"label", "labels", "y", "class_labels", "classes", "cls"})
 _PICTURES = ("image", "img", "pixel", "picture", "frame", "video")
 _TOKENS = ("ids", "token", "text", "word", "question", "caption", "sentence", "categ", "prompt")
 _NUMBERS = ("num", "cont", "feat", "state", "obs", "action", "embed", "latent", "noise", "value", "coord")
+_SEQUENCES = ("hidden_states", "context", "memory", "sequence")
 _STATES = frozenset({"h", "h0", "hx", "hidden", "hidden_state", "state", "hid"})
 
 
@@ -51,12 +52,14 @@ def inputs_named(name: str, root: nn.Module, around: Surroundings) -> list[Noise
 
 
 def kind_named(name: str) -> Callable[[Noise], bool] | None:
-    """Return what the name says of the kind of input: pictures, tokens or numbers; None for a name that says nothing."""
+    """Return what the name says of the kind of input: pictures, tokens, sequences, numbers; None for a name that says nothing."""
     lower = name.lower()
     if any(word in lower for word in _TOKENS):
         return lambda noise: noise.high > 0
     if any(word in lower for word in _PICTURES):
         return lambda noise: not noise.high and len(noise.shape) > 2
+    if any(word in lower for word in _SEQUENCES):
+        return lambda noise: not noise.high and len(noise.shape) == 2
     if any(word in lower for word in _NUMBERS):
         return lambda noise: not noise.high
     return None

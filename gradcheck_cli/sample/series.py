@@ -58,8 +58,9 @@ def by_dimension(config: Any, signature: Signature) -> Form:
     for name in signature.positional + signature.keywords:
         stems = [key[:-4] for _, part in parts_of(config, 0) for key in vars(part) if key.endswith("_dim")]
         stem = next((stem for stem in stems if len(stem) > 2 and name.startswith(stem)), None)
-        if stem and not name.endswith("mask"):
-            found[name] = Noise((length, int(getattr(config, f"{stem}_dim"))))
+        width = getattr(config, f"{stem}_dim", None)
+        if isinstance(width, int) and not name.endswith("mask"):
+            found[name] = Noise((length, width))
     if found and signature.names("timesteps"):
         found["timesteps"] = Noise((length,), high=length)
         found |= {name: Noise((length, 1)) for name in _SCALARS if signature.names(name)}

@@ -78,10 +78,10 @@ class Sleeps(Model):
 
 class BreaksGradcheck(Model):
     def habit(self):
-        import gradcheck_cli.pipeline
+        import gradcheck_cli.judge
         def fault(*_):
             raise AssertionError("the fault")
-        gradcheck_cli.pipeline._diagnosis = fault
+        gradcheck_cli.judge.View = fault
 '''
 
 

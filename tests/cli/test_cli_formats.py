@@ -232,6 +232,24 @@ def test_colours_by_the_environment(kept: CommandLine) -> None:
     assert b"VANISHING" in shown
 
 
+def without_torch(gradcheck: CommandLine) -> None:
+    """Put a torch and a numpy first on the path whose import is the end of the process."""
+    for name in ("torch", "numpy"):
+        (gradcheck.folder / f"{name}.py").write_text("raise SystemExit(9)")
+    gradcheck.environment["PYTHONPATH"] = f"{gradcheck.folder}{os.pathsep}{gradcheck.environment['PYTHONPATH']}"
+
+
+def test_a_kept_run_in_every_format_needs_no_torch(kept: CommandLine) -> None:
+    without_torch(kept)
+    outputs = [part for name in MACHINE for part in ("--output", f"{name}:report.{name}")]
+    assert kept("report", *outputs).returncode == 1
+    assert len(list(kept.folder.glob("report.*"))) == len(MACHINE)
+    last = str(store.LAST)
+    assert kept("compare", last, last, "--markdown").returncode == 0
+    assert kept("report", "--baseline", last).returncode == 0
+    assert kept("schema").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("shell", "words"),
     [
@@ -242,9 +260,7 @@ def test_colours_by_the_environment(kept: CommandLine) -> None:
 )
 def test_completion(kept: CommandLine, shell: str, words: dict[str, str]) -> None:
     kept.environment |= words | {"_GRADCHECK_COMPLETE": f"complete_{shell}"}
-    # Typed, it must answer at once: a torch on the path that cannot be imported would be found out.
-    (kept.folder / "torch.py").write_text("raise SystemExit(9)")
-    kept.environment["PYTHONPATH"] = f"{kept.folder}{os.pathsep}{kept.environment['PYTHONPATH']}"
+    without_torch(kept)
     ran = kept()
     assert ran.returncode == 0, ran.stderr
     assert "report" in ran.stdout

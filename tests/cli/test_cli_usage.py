@@ -110,7 +110,7 @@ def test_every_option_arrives(orders: list[Any]) -> None:
     line = (
         "diagnose step_1.pt m:net --data d.npz --target y --loss mse --arch a:b --trust --batch-size 8 --batches 2 --mode eval "
         "--optimizer adamw --lr 1e-3 --dtype float64 --device cpu --seed 7 --select GC101,GC2 --select GC3 "
-        "--ignore GC9:head* --input-shape 3,4 --rehearse 5 --reinit 3 --precision fp16 --time-limit 5.5 "
+        "--ignore GC9:head* --input-shape 3,4 --rehearse 5 --reinit 3 --no-parity --precision fp16 --time-limit 5.5 "
         "--memory-limit 1.5G --debug --quiet"
     )
     run(line.split())
@@ -135,6 +135,7 @@ def test_every_option_arrives(orders: list[Any]) -> None:
         rehearse=5,
         reinit=3,
         precision="fp16",
+        parity=False,
     )
     request = msgspec.structs.replace(request, earlier=("step_1.pt",))
     assert not set(msgspec.structs.asdict(Request(model="")).items()) & set(msgspec.structs.asdict(request).items())

@@ -150,6 +150,7 @@ DOORS: dict[str, Door] = {
     "parameter-name": _edit(
         WEIGHTS, lambda c, marker: c["config"].update({'x"); import this; ("': c["config"]["0.weight"]})
     ),
+    "no-weights": lambda members, marker: members.update({WEIGHTS: b"{}"}),
     "no-json": lambda members, marker: members.update({MODEL: b"{"}),
     "deep-json": lambda members, marker: members.update({MODEL: b"[" * 200_000}),
     "huge-tensor": _layout(sizes=[{"as_int": 1 << 40}], strides=[{"as_int": 0}]),

@@ -22,8 +22,6 @@ OTHER_KIND = {
     "memory_network": "a story and a question are tokens of any rank",
     "knowledge_graph": "several triples to a sample will do",
     "physics_informed": "several points to a sample will do",
-    "graph_isomorphism": "any numbers of graphs will do",
-    "decision_transformer": "time steps of one position are broadcast",
 }
 
 

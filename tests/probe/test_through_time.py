@@ -242,7 +242,6 @@ def test_a_stateless_kernel_switch_is_put_back() -> None:
     assert torch.backends.mkldnn.enabled == before
 
 
-@pytest.mark.xfail(strict=True, reason="only operations that read the parameter itself count as steps")
 @pytest.mark.parametrize("wrap", [nn.utils.parametrizations.weight_norm])
 def test_a_normalised_recurrent_weight_is_still_a_recurrence(wrap: Callable[..., nn.Module]) -> None:
     net = Loop()

@@ -63,7 +63,7 @@ def silent(net: nn.Sequential, x: Tensor) -> dict[str, float]:
 
 
 def test_every_file_has_a_truth_and_its_data() -> None:
-    files = {path.name for path in HERE.iterdir() if path.suffix in {".pt", ".pt2"}}
+    files = {path.name for path in HERE.iterdir() if path.suffix in {".pt", ".pt2", ".onnx"}}
     assert files == {name for name in TRUTH if ":" not in name}
     assert all((HERE / name).with_suffix(".npz").is_file() for name in files)
     assert all(path.stat().st_size < 300_000 for path in HERE.iterdir())
@@ -77,7 +77,7 @@ def test_files_hold_torch_classes_only(path: Path) -> None:
     assert all(name.startswith(("torch.nn.modules.", "torch.nn.functional.")) for name in foreign), foreign
 
 
-@pytest.mark.parametrize("path", sorted(HERE.glob("*.pt*")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted([*HERE.glob("*.pt*"), *HERE.glob("*.onnx")]), ids=lambda path: path.name)
 def test_files_carry_no_path_of_the_machine_that_built_them(path: Path) -> None:
     content = path.read_bytes()
     assert b"site-packages" not in content

@@ -20,7 +20,7 @@ def data_beside(name: str) -> str | None:
 
 
 def test_every_file_has_a_truth() -> None:
-    files = {path.name for path in MODELS.iterdir() if path.suffix in (".pt", ".pt2")}
+    files = {path.name for path in MODELS.iterdir() if path.suffix in (".pt", ".pt2", ".onnx")}
     assert files == {name for name in TRUTH if ":" not in name}
 
 

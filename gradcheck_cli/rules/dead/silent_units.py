@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from gradcheck_cli.readings import Role
 from gradcheck_cli.records import Verdict
 from gradcheck_cli.rules.interface import Hit
 from gradcheck_cli.rules.view import View
@@ -38,8 +39,10 @@ class SilentUnits:
             units = layer.units
             assert units is not None
             stage = view.stage(layer)
+            by_itself = layer.role is not Role.PARAMETRIC
+            flat = f"{layer.kind} {name}" if by_itself else "the activation that ends it"
             message = (
-                f"{len(units.dead)} of {units.units} units never fire: {layer.kind} {name} is flat on all of "
+                f"{len(units.dead)} of {units.units} units never fire: {flat} is flat on all of "
                 f"{units.seen} values each (chance of firing below {number(3 / units.seen)})"
             )
             yield Hit(
@@ -51,8 +54,7 @@ class SilentUnits:
                     "dead_units": share,
                     "units": list(units.dead[:100]),
                     "seen": units.seen,
-                    "activation": layer.kind,
-                    "activation_layer": name,
+                    **({"activation": layer.kind, "activation_layer": name} if by_itself else {}),
                     "cause": "silent-units",
                 },
             )
