@@ -205,7 +205,6 @@ class Options:
     sarif: Annotated[bool, _option("--sarif", help="Write it as SARIF 2.1.0, for code scanning.")] = False
     github: Annotated[bool, _option("--github", help="Write it as annotations of GitHub Actions.")] = False
     csv: Annotated[bool, _option("--csv", help="Write it as CSV, a row a layer.")] = False
-    html: Annotated[bool, _option("--html", help="Write it as one HTML page.")] = False
     output: Annotated[
         list[str],
         _option(
@@ -239,7 +238,7 @@ class Options:
     debug: Annotated[bool, _option("--debug", help="Show the traceback of a failure.")] = False
 
 
-FLAGS = ("json", "markdown", "junit", "sarif", "github", "csv", "html")
+FLAGS = ("json", "markdown", "junit", "sarif", "github", "csv")
 """Options that each ask for a format on stdout."""
 
 SHOWING = frozenset({*FLAGS, "fail_on", "output", "baseline", "quiet", "no_color", "verbose", "debug"})
