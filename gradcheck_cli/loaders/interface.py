@@ -29,6 +29,8 @@ def _pickled_module(source: Source, *, arch: str | None, trust: bool) -> Subject
 
     if foreign_module.is_foreign(source) and (arch is not None or not trust):
         return foreign_module.load(source, arch)
+    if arch is not None:
+        pickled_module.check(source)  # a damaged state dict looks like a module: what is wrong with it comes first
     _require_none(arch)
     return pickled_module.load(source, trust=trust)
 

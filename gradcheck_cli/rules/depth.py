@@ -82,10 +82,12 @@ def _loudest(view: View, layer: LayerReading) -> LayerReading | None:
 def _change(view: View, layer: LayerReading, following: LayerReading) -> float:
     """ln of the factor that the following layer makes; from its own gain, else from the two transmissions.
 
-    Where one reads nothing but the other, and nothing else does, the transmissions say it all: paths inside may cancel.
+    Of an operation that reads nothing but the layer, and is all that reads it, the transmissions say more: paths inside may
+    cancel. In front of a layer with weights they would hold what lies between as well, a mean over positions for one.
     """
     gain = following.gain
     only = following.upstream == (layer.name,) and view.downstream[layer.name] == [following.name]
+    only = only and following.role is not Role.PARAMETRIC
     if gain is None or gain <= 0.0 or only:
         gain = max(layer.transmission or 0.0, _SMALLEST) / max(following.transmission or 0.0, _SMALLEST)
     return math.log(gain) if gain > 0.0 and math.isfinite(gain) else 0.0
