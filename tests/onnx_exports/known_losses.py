@@ -66,6 +66,7 @@ LOSSES = (
         "the first step, from a state of zeros, is " + _AHEAD,
     ),
     Loss("autoregressive_flow|pixel_cnn", r"weight", "multiplied by its mask, " + _AHEAD),
+    Loss("hf_(convnextv2|beit)", r"grn|lambda_", _SHARED + ": two parameters of one module"),
     Loss("norms", r"plain\.weight", _SHARED + ": the ones of a norm without weights, and those of one with"),
     Loss("margin_head", r"weight", "normalised, " + _AHEAD),
     Loss("vq_vae|spiking|equilibrium", r"", _DETACHED, kept=True),
