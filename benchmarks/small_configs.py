@@ -119,6 +119,8 @@ class Cut:
     degree: Degree
     ratio: float
     """By which widths shrink with the number of heads."""
+    staged: bool = False
+    """Its parts are stages, whose number stays, and not layers."""
     widths: dict[int, int] = field(default_factory=dict)
     """What the widths of all parts became: the outputs of one part are as wide as the inputs of another."""
 
@@ -135,7 +137,8 @@ def small_configs(kind: type[Any]) -> Iterator[Any]:
 
 def _small(config: Any, degree: Degree, widths: dict[int, int]) -> Any:
     """Return a new config like `config`, shrunk."""
-    cut = Cut(degree, _ratio(config, degree), widths)
+    staged = any(name == "depths" or name.startswith("stage_") for name in vars(config))
+    cut = Cut(degree, _ratio(config, degree), staged, widths)
     given = inspect.signature(type(config).__init__).parameters
     left_out = () if degree.dependent else _DEPENDENT
     settings: dict[str, Any] = {}
@@ -152,6 +155,10 @@ def _small(config: Any, degree: Degree, widths: dict[int, int]) -> Any:
         settings["hidden_dim"] = round(config.hidden_dim / config.width_coefficient)
     if {"patch_embeds_hidden_size", "depths"} <= set(vars(config)):
         settings |= {"patch_embeds_hidden_size": 16, "hidden_size": 16 * 2 ** (len(config.depths) - 1)}
+    if staged and getattr(config, "out_indices", None):
+        settings["out_indices"] = list(config.out_indices)  # kept under a private name, and needed by what follows
+    if "embed_dim_per_stage" in vars(config):
+        settings["hidden_size"] = settings.get("embed_dim_per_stage", config.embed_dim_per_stage)[0]
     settings |= _as_strong(config, settings)
     if any(isinstance(value, (list, tuple)) and "hidden_size" in name for name, value in vars(config).items()):
         # Stages that halve an image five times in turn leave a single position of 32.
@@ -214,7 +221,7 @@ def _shrunk(name: str, value: Any, cut: Cut) -> Any:
     if isinstance(value, float):
         return min(value, _FLOATS.get(name, value))
     if isinstance(value, (list, tuple)) and value and cut.degree.lists and all(type(item) is int for item in value):
-        return _list(name, value, cut.degree)
+        return _list(name, value, cut)
     return value
 
 
@@ -241,13 +248,14 @@ def _number(name: str, value: int, cut: Cut) -> int:
     return min(value, sizes[name]) if name in sizes else value
 
 
-def _list(name: str, values: list[int] | tuple[int, ...], degree: Degree) -> list[int] | tuple[int, ...]:
+def _list(name: str, values: list[int] | tuple[int, ...], cut: Cut) -> list[int] | tuple[int, ...]:
     if name in ("depths", "num_hidden_layers", "layer_depths", "num_blocks", "encoder_depths", "decoder_depths"):
         return type(values)(min(value, 2) for value in values)
     if name in ("image_size",):
-        return type(values)(min(value, 32) for value in values) if degree.images else values
+        return type(values)(min(value, 32) for value in values) if cut.degree.images else values
     if name.endswith(("_indices", "_layers", "_idx", "_indexes")):
-        return type(values)(sorted({min(max(value, 0), degree.layers - 1) for value in values}))
+        last = max(values) if cut.staged else cut.degree.layers - 1
+        return type(values)(sorted({min(max(value, 0), last) for value in values}))
     if name in ("num_heads", "num_attention_heads"):
         return type(values)(max(1, value // min(values)) for value in values)
     if name in ("in_channels", "out_channels"):

@@ -87,16 +87,16 @@ def test_run_asks_for_all_of_a_request(calls: list[Any]) -> None:
 
 def test_options_and_defaults_are_those_of_the_command_line() -> None:
     parameters = inspect.signature(gradcheck.diagnose).parameters
-    defaults = {name: p.default for name, p in parameters.items() if name not in ("model", "rehearse", "progress")}
+    defaults = {name: p.default for name, p in parameters.items() if name not in ("model", "progress")}
     asked = msgspec.structs.asdict(Request(model=""))
     del asked["model"]
     assert defaults == asked
 
 
-def test_rehearsal_is_not_pretended(calls: list[Any]) -> None:
+def test_a_negative_rehearsal_is_refused(calls: list[Any]) -> None:
     with pytest.raises(UsageError) as caught:
-        gradcheck.diagnose(nn.Linear(2, 2), rehearse=20)
-    assert caught.value.slug == "not-yet"
+        gradcheck.diagnose(nn.Linear(2, 2), rehearse=-1)
+    assert caught.value.slug == "wrong-option"
     assert calls == []
 
 

@@ -146,7 +146,7 @@ def test_nothing_is_written_where_one_report_cannot_be_made(
 
     monkeypatch.setattr("gradcheck_cli.render.junit.render", fault)
     before = sorted(kept.folder.rglob("*"))
-    assert run(["report", "--github", "--output", "r.json", "--output", "r.xml"]) == 70
+    assert run(["report", "--csv", "--output", "r.json", "--output", "r.xml"]) == 70
     assert sorted(kept.folder.rglob("*")) == before
     assert capsys.readouterr().out == ""
 
