@@ -120,6 +120,8 @@ class LayerReading(msgspec.Struct, frozen=True, kw_only=True):
     """Layers with weights of their own are inside it; its own parameters stand beside them."""
     called: bool = True
     """Its module ran."""
+    idle: bool = False
+    """Its module ran neither so nor in evaluation mode, where no layer is dropped by chance."""
     reached: bool = True
     """The outputs depend on it."""
     calls: int = 1

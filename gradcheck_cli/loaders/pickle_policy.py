@@ -187,6 +187,8 @@ class _Policy:
         state = {str(key): value for key, value in node.state.items}
         if not all(name in state for name in _STRUCTURE):
             raise self._unsafe(f"a {kind} lacks its parameters, buffers or children")
+        if type(state.get("training")) is not bool:
+            raise self._unsafe(f"a {kind} lacks its flag of training or evaluation")
         for name, value in state.items():
             self._attribute(cls, name, value)
 

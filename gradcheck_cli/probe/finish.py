@@ -93,6 +93,7 @@ def _layer(
             parameters=parameters,
             container=owner.container,
             called=False,
+            idle=name in second.idle,
             reached=False,
             calls=0,
         )

@@ -15,6 +15,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from gradcheck_cli.probe.recording import own_copy, recorded
+from gradcheck_cli.probe.restore import set_mode
 from gradcheck_cli.probe.scopes import Scopes
 from gradcheck_cli.probe.statistics import count_spoilt
 from gradcheck_cli.records import Batch
@@ -56,6 +57,19 @@ def watch(module: nn.Module, batch: Batch) -> Forensics:
         with torch.enable_grad(), _Watcher(result):
             run(own_copy(batch))
     return result
+
+
+def called_in_evaluation(module: nn.Module, batch: Batch) -> set[str]:
+    """Paths of the modules that run in evaluation mode, where no layer is dropped by chance. Exceptions pass through."""
+    modes = [(child, child.training) for child in module.modules()]
+    set_mode(module, "eval")
+    try:
+        with recorded(module) as (scopes, run), torch.no_grad():
+            run(own_copy(batch))
+    finally:
+        for child, training in modes:
+            child.training = training
+    return {scope.path for scope in scopes.calls}
 
 
 class _Watcher(TorchFunctionMode):

@@ -44,6 +44,8 @@ class SecondLooks:
     cuts: list[CutReading] = field(default_factory=list)
     first_nonfinite: tuple[str, str] | None = None
     """(call, layer) that first makes NaN or infinity."""
+    idle: set[str] = field(default_factory=set)
+    """Layers that ran neither here nor in evaluation mode."""
     not_measured: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -61,7 +63,17 @@ def take(subject: Subject, batch: Batch, totals: Totals, run: Run) -> SecondLook
     unheard = [name for name in subject.parameters if not _reached(totals, name)]
     if unheard or totals.output_nonfinite or any(layer.nonfinite for layer in totals.layers.values()):
         _watch(subject, batch, run.tape, totals, second)
+    idle = {name for name in subject.owners if name not in totals.layers}
+    if idle:
+        second.idle = idle - _called_in_evaluation(subject, batch, idle)
     return second
+
+
+def _called_in_evaluation(subject: Subject, batch: Batch, otherwise: set[str]) -> set[str]:
+    try:
+        return forensics.called_in_evaluation(subject.module, batch)
+    except Exception:  # a model that cannot be evaluated on this sample tells nothing of its idle layers
+        return otherwise
 
 
 def _reached(totals: Totals, name: str) -> bool:

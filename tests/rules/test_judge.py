@@ -188,6 +188,13 @@ def test_an_unused_layer_is_dead_but_an_idle_expert_is_not() -> None:
     assert judge(readings(linear("a", 1.0), never_ran("b"))).culprits == ("b",)
     experts = judge(readings(linear("experts.0.fc", 1.0), never_ran("experts.1.fc")))
     assert (experts.verdict, codes(experts, "experts.1.fc")) == (Verdict.HEALTHY, {"GC909"})
+    stack = (linear("blocks.0", 1.0), linear("blocks.1", 1.0, ("blocks.0",)))
+    dropped = judge(readings(*stack, never_ran("blocks.2")))
+    assert (dropped.verdict, codes(dropped, "blocks.2")) == (Verdict.HEALTHY, {"GC909"})
+    forgotten = judge(readings(*stack, never_ran("blocks.2", idle=True)))
+    assert (forgotten.culprits, codes(forgotten, "blocks.2")) == (("blocks.2",), {"GC303"})
+    choice = judge(readings(linear("e.0", 1.0), linear("e.1", 1.0), never_ran("e.2", idle=True)))
+    assert choice.verdict is Verdict.HEALTHY
     optional = judge(readings(linear("a", 1.0), never_ran("segment", kind="Embedding")))
     assert optional.verdict is Verdict.HEALTHY
 

@@ -17,7 +17,8 @@ class Unused:
     What it measures. Which modules ran, and which parameters were read. Layers of which siblings of the same class in the same
     container ran (experts, stochastic depth), embeddings, layers without a weight matrix, and all layers of a model whose
     forward takes optional inputs that the sample does not give, are not judged:
-    another sample may reach them (note GC909).
+    another sample may reach them (note GC909). Where the siblings are a stack, each reading the one before, a layer that does
+    not run in evaluation mode either is judged: no chance drops it there.
 
     Why it matters. An unused layer never learns, and distributed training stops at it. A module that was never registered (kept
     in a plain list, made in forward) is never seen by the optimiser.
@@ -61,13 +62,23 @@ def unused(view: View, layer: LayerReading) -> bool:
 
 
 def _sibling_ran(view: View, layer: LayerReading) -> bool:
-    """Another element of the same list of modules ran: ``experts.3.fc1`` beside ``experts.0.fc1``."""
+    """Another element of the same list of modules ran, ``experts.3.fc1`` beside ``experts.0.fc1``, and it may be a choice."""
     parts = layer.name.split(".")
     for place, part in enumerate(parts):
         if part.isdigit():
-            for other in view.parametric:
-                theirs = other.name.split(".")
-                same = theirs[:place] == parts[:place] and theirs[place + 1 :] == parts[place + 1 :]
-                if other.called and same and len(theirs) == len(parts) and theirs[place].isdigit():
-                    return True
+            ran = [other.name for other in view.parametric if other.called and _same_place(other.name, parts, place)]
+            if ran and not (layer.idle and _stacked(view, ran)):
+                return True
     return False
+
+
+def _same_place(name: str, parts: list[str], place: int) -> bool:
+    theirs = name.split(".")
+    same = theirs[:place] == parts[:place] and theirs[place + 1 :] == parts[place + 1 :]
+    return same and len(theirs) == len(parts) and theirs[place].isdigit()
+
+
+def _stacked(view: View, names: list[str]) -> bool:
+    """Each reads, through others, the one before; two at least."""
+    pairs = list(zip(names, names[1:], strict=False))
+    return bool(pairs) and all(before in view.ancestors[after] for before, after in pairs)
