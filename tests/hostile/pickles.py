@@ -105,6 +105,8 @@ def changed_module(change: str) -> nn.Module:
         model._modules["a.b"] = nn.ReLU()
     elif change == "cycle":
         model._modules["2"] = model
+    elif change == "no-mode":
+        del state["training"]
     else:
         raise ValueError(change)
     return model
@@ -117,11 +119,11 @@ _HOOKS = (
 _ATTRIBUTES: dict[str, object] = {
     **dict.fromkeys(("forward", "parameters", "named_modules"), nn.functional.relu),
     **dict.fromkeys(("_call_impl", "register_forward_hook", "train"), 3),
-    **{"__dict__": {}, "__class__": nn.Linear, "class-as-attribute": nn.Linear, "hidden": [nn.Linear(2, 2)]},
+    **{"training": "yes", "__dict__": {}, "__class__": nn.Linear, "class-as-attribute": nn.Linear, "hidden": [nn.Linear(2, 2)]},
 }
 CHANGES = (
     *(*_HOOKS, *_ATTRIBUTES, "helper", "child-no-module", "parameter-no-parameter", "buffer-no-tensor"),
-    *("child-name", "cycle"),
+    *("child-name", "cycle", "no-mode"),
 )
 
 
