@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .peers
 
-.PHONY: demo test test-slow lint models operators accuracy bench fuzz clean
+.PHONY: demo test test-slow lint models pictures operators accuracy bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -30,6 +30,9 @@ lint: $(READY)
 
 models: $(READY)  ## build the sample models again
 	$(BIN)/python sample_models/build.py
+
+pictures: $(READY)  ## make the pictures of the README again; the page's needs a Chromium
+	$(BIN)/python benchmarks/pictures.py
 
 operators: $(READY)  ## write the table of ONNX operators again
 	$(BIN)/python tests/onnx_ops/operators_document.py

@@ -10,6 +10,7 @@ from gradcheck_cli.readings import LayerAt
 from gradcheck_cli.records import (
     Diagnosis,
     Finding,
+    GradientFacts,
     InitialisationFacts,
     LayerCourse,
     LayerTrace,
@@ -20,12 +21,15 @@ from gradcheck_cli.records import (
     SampleFacts,
     SeriesFacts,
     Subject,
+    TimeCourse,
 )
 
 if TYPE_CHECKING:
     from gradcheck_cli.judge import Judgement
     from gradcheck_cli.readings import Readings
 
+TIME_STEPS = 128
+"""Time steps of a recurrent layer that are kept."""
 ABSENT = LayerAt(norm=None, change=None, transmission=None, dead=None, nonfinite=0)
 """A layer at a checkpoint where it did not run."""
 
@@ -53,6 +57,9 @@ def diagnosis_of(
         series=_series_facts(readings),
         initialisation=_initialisation_facts(readings),
         rehearsal=_rehearsal_facts(readings),
+        ignored=judgement.ignored,
+        gradients=_gradient_facts(readings),
+        through_time={layer.name: _time_course(layer.time.course) for layer in readings.layers if layer.time},
     )
 
 
@@ -94,7 +101,27 @@ def _trace(at: Sequence[LayerAt]) -> LayerTrace:
         changes=tuple(each.change for each in at),
         transmissions=tuple(each.transmission for each in at),
         dead=tuple(each.dead for each in at),
+        gradients=tuple(each.gradient for each in at),
+        spreads=tuple(each.spread for each in at),
     )
+
+
+def _gradient_facts(readings: Readings) -> GradientFacts | None:
+    layers = {layer.name: layer.spread for layer in readings.layers}
+    found = {name: spread for name, spread in layers.items() if spread is not None}
+    return GradientFacts(of="outputs" if readings.loss is None else "loss", layers=found) if found else None
+
+
+def _time_course(course: Sequence[float]) -> TimeCourse:
+    places = evenly(len(course), TIME_STEPS)
+    return TimeCourse(back=tuple(place + 1 for place in places), shares=tuple(course[-1 - place] for place in places))
+
+
+def evenly(points: int, most: int) -> list[int]:
+    """Return at most `most` of the places 0 … `points` - 1, evenly spaced, both ends among them."""
+    if points <= most:
+        return list(range(points))
+    return [round(place * (points - 1) / (most - 1)) for place in range(most)]
 
 
 def _initialisation_facts(readings: Readings) -> InitialisationFacts | None:

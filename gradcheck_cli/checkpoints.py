@@ -101,5 +101,7 @@ def _layer_at(layer: LayerReading, weights: Weights, before: Weights | None) -> 
         change=change,
         transmission=layer.transmission,
         dead=len(units.dead) / units.units if units is not None and not units.bounded else None,
+        gradient=layer.gradient,
+        spread=layer.spread,
         nonfinite=sum(p.nonfinite for p in layer.parameters) + layer.nonfinite,
     )

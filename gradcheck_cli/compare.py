@@ -84,6 +84,17 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     remarks: tuple[str, ...]
     """What makes the two runs hard to compare."""
 
+    def kinds(self) -> dict[str, str]:
+        """Return layer → ``worse``, ``better``, ``moved``, ``new`` or ``gone``; a layer that is as it was is absent."""
+        lists = {
+            "worse": self.worse,
+            "better": self.better,
+            "moved": self.moved,
+            "new": self.appeared,
+            "gone": self.gone,
+        }
+        return {change.layer: kind for kind, changes in lists.items() for change in changes}
+
     def failing(self, verdicts: frozenset[Verdict]) -> tuple[LayerChange, ...]:
         """Return what got worse, and what is new and ill, up to one of `verdicts`; the worst, and culprits, first.
 

@@ -49,8 +49,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     abrupt: float = 100.0
     """Change of the signal's norm at one layer, up or down, that no usual initialisation makes."""
 
-    temperature: float = 100.0
-    """A scale that ends the model is no fault up to this: CLIP learns its temperature and clamps it here."""
+    temperature: float = 250.0
+    """A scale that ends the model is no fault up to this: CLIP clamps what it learns at 100, TIPSv2 begins at 1/0.005."""
 
     underflow: float = 1e-25
     """A gradient of exactly 0 in front of a layer with a transmission below this has underflowed, and is not cut."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from gradcheck_cli.config import Thresholds
 from gradcheck_cli.errors import UsageError
 from gradcheck_cli.readings import LayerReading, Readings, UnitReading
-from gradcheck_cli.records import SEVERITY, Finding, LayerReadings, LayerReport, NotMeasured, Verdict
+from gradcheck_cli.records import SEVERITY, Finding, Ignored, LayerReadings, LayerReport, NotMeasured, Verdict
 from gradcheck_cli.rules import RULES
 from gradcheck_cli.rules.interface import Hit, Rule
 from gradcheck_cli.rules.view import View
@@ -27,6 +28,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[LayerReport, ...]
     findings: tuple[Finding, ...]
     not_measured: tuple[NotMeasured, ...]
+    ignored: tuple[Ignored, ...] = ()
 
 
 def judge(
@@ -40,7 +42,7 @@ def judge(
 
     Args:
         select: ``CODE`` or ``CODE:layer-pattern``; a code may be cut short (``GC1``). Empty: all.
-        ignore: the same; what both name is ignored.
+        ignore: the same, with a reason if there is one: ``GC101:head.* # starts small by design``; what both name is ignored.
 
     Raises:
         UsageError: a selection names no rule.
@@ -48,8 +50,10 @@ def judge(
     check_selection(select, ignore)
     view = View(readings, thresholds or Thresholds())
     pairs = [(rule, hit) for rule in RULES for hit in rule.check(view)]
-    kept = [(rule, hit) for rule, hit in pairs if _wanted(rule.code, hit.layer, select, ignore)]
-    findings = tuple(sorted((_finding(rule, hit) for rule, hit in kept), key=lambda f: _rank(f, view)))
+    asked = [(rule, hit) for rule, hit in pairs if not select or _naming(rule.code, hit.layer, select)]
+    ignorable = [(rule, hit, _naming(rule.code, hit.layer, ignore)) for rule, hit in asked]
+    kept = [_finding(rule, hit) for rule, hit, ignored in ignorable if ignored is None]
+    findings = tuple(sorted(kept, key=lambda f: _rank(f, view)))
     layers = tuple(_report(layer, view, findings) for layer in readings.layers)
     layers += tuple(_stranger(name, findings) for name in _strangers(findings, view))
     verdict = _worst([layer.verdict for layer in layers])
@@ -61,6 +65,7 @@ def judge(
         layers=layers,
         findings=findings,
         not_measured=tuple(NotMeasured(what=what, why=why) for what, why in readings.not_measured),
+        ignored=tuple(_ignored(rule, hit, by) for rule, hit, by in ignorable if by is not None),
     )
 
 
@@ -68,21 +73,41 @@ def check_selection(*selections: Sequence[str]) -> None:
     """Raise UsageError ``unknown-rule`` where a selection names no rule; cheap, so that it can be asked first."""
     codes = [rule.code for rule in RULES]
     for selection in (item for items in selections for item in items):
-        prefix = selection.partition(":")[0]
+        prefix = _Selection.of(selection).prefix
         if not prefix or not any(code.startswith(prefix) for code in codes):
             raise UsageError("unknown-rule", f"no rule is called {prefix!r}", hint="`gradcheck rules` lists all")
 
 
-def _wanted(code: str, layer: str, select: Sequence[str], ignore: Sequence[str]) -> bool:
-    return (not select or _named(code, layer, select)) and not _named(code, layer, ignore)
+@dataclass(frozen=True)
+class _Selection:
+    """``PREFIX[:PATTERN][ # REASON]``."""
+
+    prefix: str
+    pattern: str
+    reason: str
+
+    @classmethod
+    def of(cls, text: str) -> _Selection:
+        what, _, reason = text.partition(" #")
+        prefix, _, pattern = what.partition(":")
+        return cls(prefix.strip(), pattern.strip() or "*", reason.strip())
 
 
-def _named(code: str, layer: str, selections: Sequence[str]) -> bool:
-    for selection in selections:
-        prefix, _, pattern = selection.partition(":")
-        if code.startswith(prefix) and fnmatchcase(layer, pattern or "*"):
-            return True
-    return False
+def _naming(code: str, layer: str, selections: Sequence[str]) -> _Selection | None:
+    """Return the first selection that names the rule and the layer."""
+    read = (_Selection.of(selection) for selection in selections)
+    return next((s for s in read if code.startswith(s.prefix) and fnmatchcase(layer, s.pattern)), None)
+
+
+def _ignored(rule: Rule, hit: Hit, by: _Selection) -> Ignored:
+    return Ignored(
+        code=rule.code,
+        layer=hit.layer,
+        verdict=rule.verdict,
+        culprit=hit.culprit,
+        message=hit.message,
+        reason=by.reason,
+    )
 
 
 def _finding(rule: Rule, hit: Hit) -> Finding:

@@ -7,8 +7,25 @@ of the method: T transmission, U learning signal, v the ±1 cotangent on the out
 from __future__ import annotations
 
 import enum
+import math
+from collections.abc import Sequence
 
 import msgspec
+
+from gradcheck_cli.records import Spread
+
+
+def together(spreads: Sequence[Spread]) -> Spread | None:
+    """Return the histogram of all elements of `spreads`; None of none."""
+    if not spreads:
+        return None
+    places = [(s.lowest, s.lowest + len(s.counts)) for s in spreads if s.counts]
+    lowest, end = min((low for low, _ in places), default=0), max((end for _, end in places), default=0)
+    counts = [0] * (end - lowest)
+    for spread in spreads:
+        for place, count in enumerate(spread.counts, start=spread.lowest - lowest):
+            counts[place] += count
+    return Spread(lowest=lowest, counts=tuple(counts), zeros=sum(spread.zeros for spread in spreads))
 
 
 class Role(str, enum.Enum):
@@ -42,6 +59,8 @@ class ParameterReading(msgspec.Struct, frozen=True, kw_only=True):
     loss_gradient: float | None = None
     """‖∂L/∂W‖, root mean square over batches; None without a loss."""
     loss_gradient_nonfinite: int = 0
+    spread: Spread | None = None
+    """Magnitudes of the elements of ∂L/∂W, without a loss of ∂(v·out)/∂W; None where there is no gradient."""
     signal_nonfinite: int = 0
     structural: bool = False
     """`signal` is rounding noise around an exact zero: repeated in float64, it fell with the precision."""
@@ -50,8 +69,10 @@ class ParameterReading(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def matrix(self) -> bool:
-        """True for weights with at least two axes longer than one; False for biases, gains and scalars."""
-        return sum(size > 1 for size in self.shape) >= 2
+        """True for weights with at least two axes longer than one, or of a layer with one input or one output; False for
+        biases, gains and scalars."""
+        named = len(self.shape) > 1 and self.size > 1 and self.name.rpartition(".")[2] == "weight"
+        return named or sum(size > 1 for size in self.shape) >= 2
 
     @property
     def size(self) -> int:
@@ -92,6 +113,8 @@ class TimeReading(msgspec.Struct, frozen=True, kw_only=True):
     """How many steps back the gradient stays above a thousandth of what it was."""
     largest: float
     """Largest ‖gradient at a step‖ / ‖gradient one step before the last‖."""
+    course: tuple[float, ...] = ()
+    """The same ratio at every step but the last, which is asked: first step first."""
 
 
 class PrecisionReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +166,8 @@ class LayerReading(msgspec.Struct, frozen=True, kw_only=True):
     """Of an activation: nothing but rearrangements between it and the model's output."""
     opened_transmission: float | None = None
     """T again, on a copy in which the shut gates stand open; None where no gate was tried."""
+    relative: float | None = None
+    """‖∂(v·out)/∂y ⊙ y‖ / ‖v‖: T with every element of y weighted by its size; read where T is large, None elsewhere."""
     time: TimeReading | None = None
     precision: PrecisionReading | None = None
     """What another precision would lose, where that was asked."""
@@ -153,6 +178,19 @@ class LayerReading(msgspec.Struct, frozen=True, kw_only=True):
         if self.incoming is None or not self.transmission:
             return None
         return self.incoming / self.transmission
+
+    @property
+    def gradient(self) -> float | None:
+        """‖∂L/∂W‖ of all its parameters, without a loss U; tied ones are counted where they are read first."""
+        own = [p for p in self.parameters if not p.tied_to]
+        losses = [p.loss_gradient for p in own if p.loss_gradient is not None]
+        norms = losses or [p.signal for p in own if p.signal is not None]
+        return math.hypot(*norms) if norms else None
+
+    @property
+    def spread(self) -> Spread | None:
+        """Magnitudes of the elements of the same gradients, together."""
+        return together([p.spread for p in self.parameters if p.spread is not None and not p.tied_to])
 
     @property
     def trainable(self) -> bool:
@@ -243,6 +281,10 @@ class LayerAt(msgspec.Struct, frozen=True, kw_only=True):
     transmission: float | None
     dead: float | None
     """Share of dead units, 0 … 1, of an activation that can have them."""
+    gradient: float | None = None
+    """‖∂L/∂W‖ of all its parameters, without a loss U; None where there is none."""
+    spread: Spread | None = None
+    """Magnitudes of the elements of the same gradient."""
     nonfinite: int
     """Elements of its parameters and outputs that are NaN or infinite."""
 

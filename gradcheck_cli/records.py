@@ -244,6 +244,39 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
     readings: LayerReadings = LayerReadings()
 
 
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """A histogram of the magnitudes of a gradient's elements, in bins of a factor of two."""
+
+    lowest: int
+    """e of the first bin, which holds 2^(e-1) ≤ |g| < 2^e; each next bin is twice as far out."""
+    counts: tuple[int, ...]
+    """Elements in each bin, all batches together; of a large tensor estimated from a sample of its elements."""
+    zeros: int
+    """Elements that are exactly 0."""
+
+
+class GradientFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How large the elements of the gradients of each layer's parameters are."""
+
+    of: Literal["loss", "outputs"]
+    """``loss``: ∂L/∂W; ``outputs``, where there is no loss: ∂(v·out)/∂W, v of ±1."""
+    layers: dict[str, Spread]
+    """Layer → all its parameters together, in forward order; a layer without a gradient is absent."""
+
+
+class Ignored(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding that the user has asked not to be told: it counts for no verdict."""
+
+    code: str
+    layer: str
+    verdict: Verdict
+    """What the layer would be by it; `Verdict.HEALTHY` for notes."""
+    culprit: bool
+    message: str
+    reason: str
+    """Why it is ignored, in the user's words; empty where none was given."""
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One rule's word on one layer."""
 
@@ -313,6 +346,19 @@ class LayerTrace(msgspec.Struct, frozen=True, kw_only=True):
     transmissions: tuple[float | None, ...]
     dead: tuple[float | None, ...]
     """Share of dead units, 0 … 1."""
+    gradients: tuple[float | None, ...] = ()
+    """‖∂L/∂W‖ of all its parameters, or U where there is no loss; empty in a report of an older version."""
+    spreads: tuple[Spread | None, ...] = ()
+    """Magnitudes of the same gradients."""
+
+
+class TimeCourse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recurrent layer hears at each time step of a question that is put to its last one."""
+
+    back: tuple[int, ...]
+    """Steps back from the last, the nearest first; of a long sequence, evenly spaced ones."""
+    shares: tuple[float, ...]
+    """‖gradient‖ there, over that one step before the last."""
 
 
 class SeriesFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -361,6 +407,12 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """None where no other initialisations were asked for."""
     rehearsal: RehearsalFacts | None = None
     """None where none was asked for, or none was possible: then `not_measured` says why."""
+    ignored: tuple[Ignored, ...] = ()
+    """Findings left out because the user asked for it."""
+    gradients: GradientFacts | None = None
+    """None where no parameter has a gradient, or in a report of an older version."""
+    through_time: dict[str, TimeCourse] = {}
+    """Recurrent layer → its course; empty where there is none, or in a report of an older version."""
 
     def to_json(self) -> str:
         """The JSON report, version 1, as text with a final newline (see `gradcheck_cli.render.json_v1`)."""

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+_COMMAND = re.compile(r"(?<!\S):(?=:)|#(?=#(?:\[|vso\[|teamcity\[))")
+"""What begins a command to the service that reads a build's log: ``::error::``, ``##[error]``, ``##vso[``, ``##teamcity[``."""
+
 
 def plain(text: str) -> str:
     r"""Return `text` on one line, what does not print shown as its escape: ``\n``, ``\x1b``, ``\u202e``.
@@ -14,6 +19,15 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _visible(char) for char in text)
+
+
+def inert(text: str) -> str:
+    r"""Return `plain` text in which no build service finds a command; its first character is shown as its escape.
+
+    GitHub's runner obeys ``::name::`` at the start of a line and ``##[name]`` anywhere, on stdout and stderr alike; since
+    lines are wrapped, ``::`` must not begin a word either.
+    """
+    return _COMMAND.sub(lambda match: f"\\x{ord(match[0]):02x}", plain(text))
 
 
 def _visible(char: str) -> str:

@@ -21,7 +21,7 @@ from gradcheck_cli.records import Diagnosis, Request, Sample, Subject, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 JUDGEMENT = SimpleNamespace(
-    layers=(), findings=(), culprits=("fc",), verdict=Verdict.DEAD, summary="It is dead.", not_measured=()
+    layers=(), findings=(), culprits=("fc",), verdict=Verdict.DEAD, summary="It is dead.", not_measured=(), ignored=()
 )
 
 

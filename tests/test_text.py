@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck_cli.text import plain
+from gradcheck_cli.text import inert, plain
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 
@@ -40,3 +40,31 @@ def test_printable_text_is_unchanged(text: str) -> None:
 )
 def test_examples(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::error::x", "\\x3a:error::x"),
+        ("  ::error::x", "  \\x3a:error::x"),
+        ("a ::b::c", "a \\x3a:b::c"),
+        ("x\n::error::", "x\\n::error::"),
+        ("##[error]x", "\\x23#[error]x"),
+        ("a##vso[task.x]", "a\\x23#vso[task.x]"),
+        ("##teamcity[x]", "\\x23#teamcity[x]"),
+        ("package.nets::build", "package.nets::build"),
+        ("## heading ##", "## heading ##"),
+        ("x[::2]", "x[::2]"),
+        ("a: b", "a: b"),
+    ],
+)
+def test_commands_to_build_services(text: str, shown: str) -> None:
+    assert inert(text) == shown
+
+
+@given(st.text(st.sampled_from(":# \n[vso\u2003\x85e"), max_size=12))
+def test_no_line_is_a_command(text: str) -> None:
+    shown = inert(text)
+    assert not any(word.startswith("::") for word in shown.split())
+    assert "##[" not in shown
+    assert "##vso[" not in shown

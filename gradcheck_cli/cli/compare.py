@@ -37,6 +37,9 @@ def compare(
     from gradcheck_cli.cli.showing import show_comparison
     from gradcheck_cli.render.comparison import FORMATS
 
+    if options.tensorboard is not None:
+        hint = "give it to gradcheck report, for each of the two"
+        raise UsageError("unknown-format", "a comparison cannot be written for TensorBoard", hint=hint)
     chosen = outputs.destinations(options, FORMATS)
     old, new = _sides(runs or [], options.baseline)
     if all(name is None or store.is_run(name) for name in (old, new)):

@@ -87,6 +87,15 @@ def split(values: list[str]) -> list[str]:
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
+def split_ignored(values: list[str]) -> list[str]:
+    """Take lists apart as `split` does; a reason, which may have commas, goes with every rule of its list."""
+    found = []
+    for value in values:
+        rules, _, reason = value.partition(" #")
+        found += [f"{rule} # {reason.strip()}" if reason.strip() else rule for rule in split([rules])]
+    return found
+
+
 FAILING = ("dead", "exploding", "vanishing")
 """The verdicts that can make the exit status 1."""
 
@@ -195,7 +204,13 @@ class Options:
         _option("--select", metavar="LIST", callback=split, help="Only these rules: GC101, GC2, GC101:layer-pattern."),
     ] = ()  # type: ignore[assignment]
     ignore: Annotated[
-        list[str], _option("--ignore", metavar="LIST", callback=split, help="Not these rules; as --select.")
+        list[str],
+        _option(
+            "--ignore",
+            metavar="LIST",
+            callback=split_ignored,
+            help="Not these rules; as --select, and with a reason: 'GC101:head.* # small by design'.",
+        ),
     ] = ()  # type: ignore[assignment]
     json: Annotated[bool, _option("--json", help="Write the report as JSON.")] = False
     markdown: Annotated[bool, _option("--markdown", help="Write it as Markdown, for job summaries and comments.")] = (
@@ -205,6 +220,7 @@ class Options:
     sarif: Annotated[bool, _option("--sarif", help="Write it as SARIF 2.1.0, for code scanning.")] = False
     github: Annotated[bool, _option("--github", help="Write it as annotations of GitHub Actions.")] = False
     csv: Annotated[bool, _option("--csv", help="Write it as CSV, a row a layer.")] = False
+    html: Annotated[bool, _option("--html", help="Write it as a page that opens in any browser, offline.")] = False
     output: Annotated[
         list[str],
         _option(
@@ -214,6 +230,14 @@ class Options:
             "Repeat it for several.",
         ),
     ] = ()  # type: ignore[assignment]
+    tensorboard: Annotated[
+        str | None,
+        _option(
+            "--tensorboard",
+            metavar="DIR",
+            help="Write readings and histograms of the gradients to DIR for TensorBoard, a step a checkpoint.",
+        ),
+    ] = None
     baseline: Annotated[
         str | None,
         _option("--baseline", metavar="FILE", help="A report as JSON: the exit status is 1 only for what is worse."),
@@ -238,10 +262,10 @@ class Options:
     debug: Annotated[bool, _option("--debug", help="Show the traceback of a failure.")] = False
 
 
-FLAGS = ("json", "markdown", "junit", "sarif", "github", "csv")
+FLAGS = ("json", "markdown", "junit", "sarif", "github", "csv", "html")
 """Options that each ask for a format on stdout."""
 
-SHOWING = frozenset({*FLAGS, "fail_on", "output", "baseline", "quiet", "no_color", "verbose", "debug"})
+SHOWING = frozenset({*FLAGS, "fail_on", "output", "tensorboard", "baseline", "quiet", "no_color", "verbose", "debug"})
 """Options about showing a report; all others are about measuring."""
 
 

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 from gradcheck_cli.errors import GradcheckError, OutputError
-from gradcheck_cli.text import plain
+from gradcheck_cli.text import inert
 
 
-def write(text: str, path: str | None = None) -> None:
+def write(text: str, path: str | None = None, *, utf8: bool = False) -> None:
     """Write a report to the file `path`, whole or not at all, or to stdout.
+
+    A file is in UTF-8; stdout in its own encoding, with escapes for what that lacks, unless `utf8` asks for the same bytes
+    as in a file and stdout is no terminal.
 
     Raises `OutputError`, and `BrokenPipeError` where the reader of stdout has gone.
     """
@@ -24,13 +27,29 @@ def write(text: str, path: str | None = None) -> None:
     elif sys.stdout is None:
         raise _stdout_unusable("it is closed")
     else:
-        # JSON is ASCII; of a table, what the terminal cannot show is shown as escapes.
-        data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+        encoding = "utf-8" if utf8 and not sys.stdout.isatty() else sys.stdout.encoding or "utf-8"
+        data = text.encode(encoding, "backslashreplace")
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         except OSError as error:
             raise unwritable(error) from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, with its folder where that is not there. Raises `OutputError`."""
+    from gradcheck_cli import store
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            "cannot-write",
+            f"cannot be made a folder ({error.strerror or error})",
+            hint="choose another place or make room",
+            file=str(path.parent),
+        ) from error
+    store.write_whole(path, data)
 
 
 def unwritable(error: OSError) -> Exception:
@@ -43,10 +62,10 @@ def unwritable(error: OSError) -> Exception:
 
 
 def say(line: str) -> None:
-    """Write one line to stderr, made plain; where stderr cannot take it, nobody is there to be told."""
+    """Write one line to stderr, made inert; where stderr cannot take it, nobody is there to be told."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"{plain(line)}\n")
+            sys.stderr.write(f"{inert(line)}\n")
             sys.stderr.flush()
 
 

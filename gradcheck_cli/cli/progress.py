@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gradcheck_cli.cli.output import say
-from gradcheck_cli.text import plain
+from gradcheck_cli.text import inert, plain
 from gradcheck_cli.worker.supervise import Listener
 
 
@@ -46,7 +46,7 @@ def _relay(text: str) -> None:
 
 
 def _shown(text: str) -> str:
-    return plain(text.expandtabs())
+    return inert(text.expandtabs())
 
 
 def _unseen(stage: str, done: int, total: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from gradcheck_cli.errors import UsageError
 
 FILE = "pyproject.toml"
-FLAG_ONLY = frozenset({"trust", "output", "debug"})
+FLAG_ONLY = frozenset({"trust", "output", "tensorboard", "debug"})
 """The file may have come with the model: code is trusted, or a file written, only if the user says so."""
 
 
@@ -69,7 +69,7 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _ignored(entry: dict[str, Any]) -> str:
-    """Return ``{layer = "head.*", code = "GC101", reason = "…"}`` as ``GC101:head.*``; the reason is for who reads the file."""
+    """Return ``{layer = "head.*", code = "GC101", reason = "…"}`` as ``GC101:head.* # …``."""
     for key in entry:
         if key not in _IGNORED:
             nearest = difflib.get_close_matches(key, _IGNORED, n=1)
@@ -81,7 +81,8 @@ def _ignored(entry: dict[str, Any]) -> str:
     layer = entry.get("layer", "*")
     if not isinstance(layer, str) or "," in layer:
         raise _unusable("the layer of an ignore in [tool.gradcheck] is no pattern, or has a comma", hint="use ? for it")
-    return f"{entry['code']}:{layer}" if "layer" in entry else str(entry["code"])
+    rule = f"{entry['code']}:{layer}" if "layer" in entry else str(entry["code"])
+    return f"{rule} # {' '.join(entry['reason'].split())}"
 
 
 _IGNORED = ("layer", "code", "reason")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from io import StringIO
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gradcheck_cli.cli import output, outputs
 from gradcheck_cli.cli.options import Options
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 TELLING = ("text", "markdown", "github")
-"""Formats that say how the run compares with its baseline."""
+"""Formats in which the comparison with the baseline stands beside the report, or in its place."""
+AGAINST = ("json", "junit", "sarif", "csv")
+"""Formats whose renderer tells the comparison within the report."""
+NAMING = (*TELLING, "junit")
+"""Formats that name what got worse at first sight."""
 
 
 class NothingMeasured(NotCompleted):
@@ -37,18 +42,51 @@ class Showing:
         self._options = options
         self._chosen = outputs.destinations(options)
         self._baseline = store.read(options.baseline) if options.baseline is not None else None
+        if options.tensorboard is not None:
+            from gradcheck_cli.render import tensorboard
+
+            tensorboard.check_installed()
 
     def show(self, diagnosis: Diagnosis) -> int:
         """Write the report and return the exit status."""
         comparison = compare(self._baseline, diagnosis) if self._baseline is not None else None
-        outputs.write(self._chosen, lambda to: _report(diagnosis, comparison, to, self._options))
+        outputs.write(self._chosen, lambda to: self._report(diagnosis, comparison, to), self._events(diagnosis))
         if diagnosis.verdict is Verdict.NOT_MEASURED:
             raise NothingMeasured(diagnosis.model.path)
         if comparison is not None:
-            told = any(to.path is None and to.format in TELLING for to in self._chosen)
+            told = any(to.path is None and to.format in NAMING for to in self._chosen)
             return _status(comparison, self._options, told=told)
         seen = {diagnosis.verdict, *(layer.verdict for layer in diagnosis.layers)}
         return ExitStatus.ILL if seen & _failing(self._options) else ExitStatus.OK
+
+    def _events(self, diagnosis: Diagnosis) -> dict[Path, bytes]:
+        if self._options.tensorboard is None:
+            return {}
+        from gradcheck_cli.render import tensorboard
+
+        folder = Path(self._options.tensorboard)
+        return {folder / name: data for name, data in tensorboard.render(diagnosis).items()}
+
+    def _report(self, diagnosis: Diagnosis, comparison: Comparison | None, to: Destination) -> str:
+        from gradcheck_cli.render.interface import renderer
+
+        if comparison is None or to.format not in (*TELLING, *AGAINST):
+            return _text(diagnosis, to, self._options) if to.format == "text" else renderer(to.format).render(diagnosis)
+        if to.format in AGAINST:
+            return cast(ComparingRenderer, renderer(to.format)).render(diagnosis, self._baseline)
+        told = _comparison(comparison, to, self._options)
+        if to.format == "github":
+            return told  # an annotation for what was ill before would be noise
+        if to.format == "markdown":
+            return f"{told}\n{renderer(to.format).render(diagnosis)}"
+        return f"{_text(diagnosis, to, self._options)}\n{told}"
+
+
+class ComparingRenderer(Protocol):
+    """A format that tells within the report what became of it since a baseline."""
+
+    def render(self, diagnosis: Diagnosis, baseline: Diagnosis | None = None) -> str:
+        """Return the whole report as text with a final newline."""
 
 
 def show_comparison(old: Diagnosis, new: Diagnosis, options: Options, chosen: tuple[Destination, ...]) -> int:
@@ -71,21 +109,6 @@ def _status(comparison: Comparison, options: Options, *, told: bool) -> int:
 
 def _failing(options: Options) -> frozenset[Verdict]:
     return frozenset(Verdict(name) for name in options.fail_on)
-
-
-def _report(diagnosis: Diagnosis, comparison: Comparison | None, to: Destination, options: Options) -> str:
-    if to.format == "text":
-        report = _text(diagnosis, to, options)
-    elif to.format == "github" and comparison is not None:
-        return _comparison(comparison, to, options)  # an annotation for what was ill before would be noise
-    else:
-        from gradcheck_cli.render.interface import renderer
-
-        report = renderer(to.format).render(diagnosis)
-    if comparison is None or to.format not in TELLING:
-        return report
-    parts = [_comparison(comparison, to, options), report]
-    return "\n".join(parts if to.format == "markdown" else reversed(parts))
 
 
 def _text(diagnosis: Diagnosis, to: Destination, options: Options) -> str:

@@ -173,8 +173,11 @@ def _softmax(operation: Operation, _axis: int) -> UnitCounts | None:
     dim = int(operation.node._saved_dim)
     dim = dim - 2**64 if dim >= 2**63 else dim
     classes = result.shape[dim]
-    if classes < 2 or result.numel() == 0:
-        return None
+    if result.numel() == 0 or (classes < 2 and result.ndim != 2):
+        return None  # scores over a single position: another sample has more
+    if classes < 2:
+        # A single unit, 1 whatever it gets: its slope is no weak one, there is none.
+        return UnitCounts(None, None, 0.0, np.zeros(1), len(result))
     weak = _one_hot_rows(result, dim)
     counts = _counts(weak, 1) if result.ndim == 4 and dim % 4 != 1 else _array(weak.sum().reshape(1)).astype(np.float64)
     return UnitCounts(None, None, 0.0, counts, weak.numel() // counts.size)

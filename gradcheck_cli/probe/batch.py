@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from gradcheck_cli.probe.layers import (
 from gradcheck_cli.probe.recording import own_copy, recorded
 from gradcheck_cli.probe.restore import seed_everything
 from gradcheck_cli.probe.scopes import UNREGISTERED, Output, Scope, Scopes
+from gradcheck_cli.probe.spread import spread_of
 from gradcheck_cli.probe.statistics import SquareSum, count_nonfinite, count_spoilt, square_sum
 from gradcheck_cli.probe.tape import Edge, Tape, read_tape
 from gradcheck_cli.probe.totals import LayerTotals, ParameterTotals, Totals
@@ -44,6 +45,12 @@ _COUNTING = frozenset({"Mean", "Sum", "Expand", "Repeat", "Cat", "Stack", "Selec
                        "UpsampleNearest2D", "UpsampleBilinear2D", "ConstantPadNd", "Copyslices", "CopySlices", "AsStrided",
                        "Logsumexp", "LinalgVectorNorm", "Norm", "Var", "Std"})  # fmt: skip
 """Operations whose gain is a matter of how many elements go in and out, and says nothing about a fault."""
+
+
+_POINTWISE = frozenset({"Add", "Rsub", "Sub", "Mul", "Div", "Neg", "Exp", "Log", "Cumsum"})
+"""What may lie between a gate and the product, where one of its factors is a constant or a parameter."""
+
+_PARTS = frozenset({"Expand", "Slice", "Split", "Unbind", "Chunk", "Select"})
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class Run:
     roots: list[torch.Tensor]
     """The predictions that are differentiable."""
     tape: Tape
+    promoted: list[int] = field(default_factory=list)
+    """Operations that are layers because the signal changes strongly there; the same in every run of the same code."""
 
 
 def forward(subject: Subject, batch: Batch) -> Run:
@@ -110,8 +119,9 @@ def measure(
         totals.output_nonfinite += count_spoilt(tensor)
     units = dict(_units(run.tape))
     if run.roots:
-        reading = transmission(subject, run, totals, 0, keep=keep or loss is not None)
-        plan = plan_layers(run.tape, subject.owners, subject.tied, _promoted(run.tape, reading))
+        reading = transmission(subject, run, totals, 0, keep=keep or loss is not None, spread=loss is None)
+        run.promoted = _promoted(run.tape, reading)
+        plan = plan_layers(run.tape, subject.owners, subject.tied, run.promoted)
         add_plan(totals, plan, run.tape, reading)
         _add_units(totals, plan, run.tape, units)
     _add_scopes(totals, subject, run)
@@ -120,8 +130,13 @@ def measure(
     return totals, run
 
 
-def transmission(subject: Subject, run: Run, totals: Totals, draw: int, *, keep: bool = True) -> BackwardReading:
-    """The loss-free pass: ±1 on every prediction, back through the tape; signals of parameters go into `totals`."""
+def transmission(
+    subject: Subject, run: Run, totals: Totals, draw: int, *, keep: bool = True, spread: bool = False
+) -> BackwardReading:
+    """The loss-free pass: ±1 on every prediction, back through the tape; signals of parameters go into `totals`.
+
+    With `spread`, how large their elements are, too.
+    """
     generator = np.random.default_rng((subject.seed, draw))
     question = rademacher(run.roots, generator)
     totals.question += float(sum(tensor.numel() for tensor in question))
@@ -135,6 +150,8 @@ def transmission(subject: Subject, run: Run, totals: Totals, draw: int, *, keep:
         parameter.signal.add(total, gradient.numel())
         if total - total != 0.0:
             parameter.signal_nonfinite += count_nonfinite(gradient)
+        if spread:
+            parameter.add_spread(spread_of(gradient))
 
     return guarded_backward(subject, run, question, receive, keep=keep)
 
@@ -229,12 +246,8 @@ def _is_multiplied(tape: Tape, consumers: list[list[int]], index: int) -> bool:
         return False
     for reader in consumers[index]:
         operation = tape.operations[reader]
-        shifted = operation.name in ("Add", "Rsub", "Sub") and len(operation.inputs) == 1
-        if (
-            operation.isometric
-            or shifted
-            or operation.name in ("Expand", "Slice", "Split", "Unbind", "Chunk", "Select")
-        ):
+        alone = operation.name in _POINTWISE and len(operation.inputs) == 1
+        if operation.isometric or alone or operation.name in _PARTS:
             if _is_multiplied(tape, consumers, reader):
                 return True
         elif operation.name in ("Mul", "Lerp", "Addcmul") and len(operation.inputs) > 1:
@@ -321,6 +334,7 @@ def _loss_pass(
         parameter.loss_gradient.add(total, 1)
         if total - total != 0.0:
             parameter.loss_gradient_nonfinite += count_nonfinite(gradient)
+        parameter.add_spread(spread_of(gradient))
 
     try:
         differentiate([value], None, subject.parameters, receive, retain_graph=keep)

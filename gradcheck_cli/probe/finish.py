@@ -115,6 +115,7 @@ def _layer(
         units=_units(found, totals.samples),
         multiplied=found.multiplied,
         final=found.final,
+        relative=None if found.relative is None else totals.relative(found.relative),
         opened_transmission=second.opened_layers.get(name) if second.gates else None,
         time=_time(owner, subject, second),
     )
@@ -174,5 +175,6 @@ def _parameter(
         if sums.loss_gradient.count
         else None,
         loss_gradient_nonfinite=sums.loss_gradient_nonfinite,
+        spread=sums.spread,
         opened_signal=second.opened_parameters.get(first) if second.gates else None,
     )

@@ -12,6 +12,7 @@ from gradcheck_cli import records
 from gradcheck_cli.probe import second_looks
 from gradcheck_cli.probe.batch import Subject, measure, prepare
 from gradcheck_cli.probe.finish import finished
+from gradcheck_cli.probe.relative import look_at_loud
 from gradcheck_cli.probe.restore import set_mode, unfreeze_if_all_frozen, untouched
 from gradcheck_cli.probe.totals import Totals
 from gradcheck_cli.readings import Readings
@@ -68,6 +69,7 @@ def _measure_batches(
         if number == 0:
             progress("looking twice", number, steps)
             second = second_looks.take(model, batch, found, run)  # may add to `found`, so it comes first
+        look_at_loud(model, batch, found, run.promoted)
         totals.merge(found)
         del run
     progress("measured", steps, steps)

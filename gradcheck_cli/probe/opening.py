@@ -23,20 +23,22 @@ does the model's last matrix if it passes less than this share of the signal: a 
 HEARD = 1e-5
 """Learning signal U above which a gate opens by itself; two gates in series hear nothing and stay shut."""
 
-_SCALES = frozenset({"Mul", "NativeBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm", "CudnnBatchNorm"})
+_SCALES = frozenset({"NativeBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm", "CudnnBatchNorm"})
 _NORM_WEIGHT_SLOT = 1
 _MATRICES = frozenset({"Addmm", "Mm", "Bmm", "Convolution", "Linear", "Baddbmm", "Mv", "Addmv"})
 
 
 def gates(
     tape: Tape, parameters: Mapping[str, torch.Tensor], signals: Mapping[str, float], bypassed: Collection[str]
-) -> list[str]:
-    """Names of the parameters that shut a path and hear the output well themselves.
+) -> dict[str, float]:
+    """The parameters that shut a path and hear the output well themselves, each with what it is opened to.
+
+    That is 1 for a scale, and 0 for a matrix, which is drawn.
 
     A matrix that is tiny but not zero is a gate only at the model's end, or where another path goes around it: on the only
     path it starves all that is in front of it.
     """
-    found = []
+    found: dict[str, float] = {}
     last = _last(tape)
     for index, operation in enumerate(tape.operations):
         for name, slot in zip(operation.parameters, operation.parameter_slots, strict=True):
@@ -44,7 +46,7 @@ def gates(
             if weight is None or name in found or not signals.get(name, 0.0) > HEARD:
                 continue
             if _is_gate(operation, slot, weight.detach(), tiny=index in last or name in bypassed):
-                found.append(name)
+                found[name] = 0.0 if operation.name in _MATRICES else 1.0
     return found
 
 
@@ -52,9 +54,7 @@ def _is_gate(operation: Operation, slot: int, weight: torch.Tensor, *, tiny: boo
     if operation.name in _MATRICES and weight.ndim >= 2:
         return not weight.any() or (tiny and _scale(weight) * weight[0].numel() ** 0.5 < TINY_SCALE)
     scales = operation.name == "Mul" or (operation.name in _SCALES and slot == _NORM_WEIGHT_SLOT)
-    if not scales or sum(size > 1 for size in weight.shape) > 1:
-        return False
-    return _scale(weight) < TINY_SCALE
+    return scales and bool(operation.inputs) and _scale(weight) < TINY_SCALE
 
 
 def _scale(weight: torch.Tensor) -> float:
@@ -74,23 +74,23 @@ def _last(tape: Tape) -> set[int]:
 
 
 @contextmanager
-def opened(parameters: Mapping[str, torch.Tensor], names: list[str], generator: torch.Generator) -> Iterator[None]:
-    """Open the named gates in place: scales become 1, matrices N(0, 1/fan_in); put back at the end, whatever happens."""
-    kept = {name: parameters[name].detach().clone() for name in names}
+def opened(
+    parameters: Mapping[str, torch.Tensor], found: Mapping[str, float], generator: torch.Generator
+) -> Iterator[None]:
+    """Open gates in place: scales become 1, matrices N(0, 1/fan_in); put back at the end, whatever happens."""
+    kept = {name: parameters[name].detach().clone() for name in found}
     try:
         with torch.no_grad():
-            for name in names:
-                parameters[name].copy_(_open_value(parameters[name], generator))
+            for name, value in found.items():
+                parameters[name].copy_(_drawn(parameters[name], generator) if value == 0.0 else torch.tensor(value))
         yield
     finally:
         with torch.no_grad():
-            for name, value in kept.items():
-                parameters[name].copy_(value)
+            for name, weight in kept.items():
+                parameters[name].copy_(weight)
 
 
-def _open_value(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    if sum(size > 1 for size in weight.shape) <= 1 and weight.ndim < 2:
-        return torch.ones_like(weight)
+def _drawn(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     fan_in = max(1, weight[0].numel())
     drawn: torch.Tensor = torch.randn(weight.shape, generator=generator) / fan_in**0.5
     return drawn.to(device=weight.device, dtype=weight.dtype)

@@ -35,7 +35,8 @@ ROUNDS = 2
 class SecondLooks:
     """What they found; everything keyed by first name of a parameter or by layer name."""
 
-    gates: list[str] = field(default_factory=list)
+    gates: dict[str, float] = field(default_factory=dict)
+    """Shut ones, each with what it is opened to (see `opening.gates`)."""
     opened_layers: dict[str, float] = field(default_factory=dict)
     """T with the gates open."""
     opened_parameters: dict[str, float] = field(default_factory=dict)
@@ -59,7 +60,7 @@ def take(subject: Subject, batch: Batch, totals: Totals, run: Run) -> SecondLook
             _rescale(totals, 1 + EXTRA_COTANGENTS)
         _through_time(subject, batch, run, second)
         if _suspicious(subject, totals):
-            _open_gates(subject, batch, run.tape, totals, second)
+            _open_gates(subject, batch, run, totals, second)
     unheard = [name for name in subject.parameters if not _reached(totals, name)]
     if unheard or totals.output_nonfinite or any(layer.nonfinite for layer in totals.layers.values()):
         _watch(subject, batch, run.tape, totals, second)
@@ -96,22 +97,22 @@ def _suspicious(subject: Subject, totals: Totals) -> bool:
     return weak or any(_silent(totals, name) for name in subject.parameters)
 
 
-def _open_gates(subject: Subject, batch: Batch, tape: Tape, totals: Totals, second: SecondLooks) -> None:
+def _open_gates(subject: Subject, batch: Batch, first: Run, totals: Totals, second: SecondLooks) -> None:
+    tape = first.tape
     signals = {name: totals.relative(parameter.signal.total) for name, parameter in totals.parameters.items()}
     generator = torch.Generator().manual_seed(subject.seed)
     for _ in range(ROUNDS):
         found = opening.gates(tape, subject.parameters, signals, _bypassed(subject, totals))
-        new = [name for name in found if name not in second.gates]
-        if not new:
+        if not found.keys() - second.gates.keys():
             return
-        second.gates += new
+        second.gates |= {name: value for name, value in found.items() if name not in second.gates}
         with opening.opened(subject.parameters, second.gates, generator):
             run = forward(subject, batch)
             if not run.roots:
                 return
             again = Totals()
             reading = transmission(subject, run, again, 0)
-            add_plan(again, plan_layers(run.tape, subject.owners, subject.tied), run.tape, reading)
+            add_plan(again, plan_layers(run.tape, subject.owners, subject.tied, first.promoted), run.tape, reading)
         second.opened_layers = {name: again.relative(layer.out) for name, layer in again.layers.items()}
         signals = {name: again.relative(parameter.signal.total) for name, parameter in again.parameters.items()}
         second.opened_parameters = signals

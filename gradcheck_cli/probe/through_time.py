@@ -126,4 +126,4 @@ def summarise(norms: list[float]) -> TimeReading | None:
         if not share >= REACH_FLOOR:
             break
         heard += 1
-    return TimeReading(steps=len(norms), reach=reach, gain=gain, heard=heard, largest=max(shares))
+    return TimeReading(steps=len(norms), reach=reach, gain=gain, heard=heard, largest=max(shares), course=tuple(shares))

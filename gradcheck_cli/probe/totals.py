@@ -10,7 +10,8 @@ import torch
 
 from gradcheck_cli.probe.activations import UnitCounts
 from gradcheck_cli.probe.statistics import SquareSum
-from gradcheck_cli.readings import Role, TimeReading
+from gradcheck_cli.readings import Role, TimeReading, together
+from gradcheck_cli.records import Spread
 
 
 @dataclass
@@ -22,6 +23,8 @@ class ParameterTotals:
     signal_nonfinite: int = 0
     loss_gradient: SquareSum = field(default_factory=SquareSum)
     loss_gradient_nonfinite: int = 0
+    spread: Spread | None = None
+    """Magnitudes of the loss's gradient, without a loss of the signal."""
     reached: bool = False
 
     def merge(self, other: ParameterTotals) -> None:
@@ -30,7 +33,13 @@ class ParameterTotals:
         self.signal_nonfinite += other.signal_nonfinite
         self.loss_gradient.merge(other.loss_gradient)
         self.loss_gradient_nonfinite += other.loss_gradient_nonfinite
+        if other.spread is not None:
+            self.add_spread(other.spread)
         self.reached |= other.reached
+
+    def add_spread(self, spread: Spread) -> None:
+        """Count in another batch's histogram."""
+        self.spread = spread if self.spread is None else together([self.spread, spread])
 
 
 @dataclass
@@ -47,6 +56,8 @@ class LayerTotals:
     reached: bool = False
     out: float = 0.0
     """Σ‖∂(v·out)/∂y‖²."""
+    relative: float | None = None
+    """Σ‖∂(v·out)/∂y ⊙ y‖², and `out` for batches in which it is not loud; None where it is in none."""
     incoming: float = 0.0
     has_input: bool = False
     values: SquareSum | None = None
@@ -64,6 +75,9 @@ class LayerTotals:
         self.upstream.update(other.upstream)
         self.calls = max(self.calls, other.calls)
         self.reached |= other.reached
+        if self.relative is not None or other.relative is not None:
+            parts = (part.out if part.relative is None else part.relative for part in (self, other))
+            self.relative = sum(parts)
         self.out += other.out
         self.incoming += other.incoming
         self.has_input |= other.has_input

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
+import numpy as np
 import torch
 from torch import nn
 
@@ -41,7 +42,8 @@ def rehearse(
         return _not_rehearsed(readings, reason) if steps > 0 and reason else readings
     rate = pace(readings)
     module = subject.module
-    with untouched(module), _weights_kept(module, subject.format == "in-memory"), torch.inference_mode(False):
+    kept = _weights_kept(module, subject.format == "in-memory")
+    with untouched(module), kept, torch.inference_mode(False), np.errstate(over="ignore", invalid="ignore"):
         unfreeze_if_all_frozen(module)
         set_mode(module, readings.mode)
         model = prepare(module, seed)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradcheck_cli.probe.gradients import differentiate
 from gradcheck_cli.probe.layers import Owner
 from gradcheck_cli.probe.recording import own_copy
 from gradcheck_cli.probe.restore import seed_everything
@@ -25,6 +24,9 @@ OPTIMIZERS: Mapping[str, Callable[[Sequence[torch.Tensor], float], torch.optim.O
     "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr=lr),
 }
 """Name of the contract → optimiser, with torch's own defaults for all but the rate; momentum is 0.9."""
+
+TOGETHER = 1 << 18
+"""Elements that are stepped together at most; a larger parameter is stepped alone."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Course:
 
 
 class Stepper:
-    """Steps the parameters of one module, one at a time, so that only one old value is kept beside the gradients."""
+    """Steps the parameters of one module, a few at a time, so that only their old values are kept beside the gradients."""
 
     def __init__(
         self,
@@ -62,7 +64,10 @@ class Stepper:
         self._module = module
         self._parameters = parameters
         self._layers = {tied[name]: owner.name for owner in owners.values() for name in reversed(owner.parameters)}
-        self._optimizers = {name: OPTIMIZERS[optimizer]([value], lr) for name, value in parameters.items()}
+        self._room: dict[tuple[torch.dtype, torch.device], torch.Tensor] = {}
+        self._groups = [
+            (names, OPTIMIZERS[optimizer]([parameters[name] for name in names], lr)) for names in _groups(parameters)
+        ]
 
     def run(
         self,
@@ -116,26 +121,41 @@ class Stepper:
         own = own_copy(batch)
         with torch.enable_grad():
             value = loss(self._module(*own.args, **own.kwargs), own.target)
-        gradients: dict[str, torch.Tensor] = {}
-        if value.requires_grad and math.isfinite(float(value.detach())):
-            differentiate(
-                [value], None, self._parameters, lambda name, g: gradients.update({name: g.clone()}), retain_graph=False
-            )
-        return float(value.detach()), gradients
+        found = float(value.detach())
+        if not value.requires_grad or not math.isfinite(found):
+            return found, {}
+        gradients = torch.autograd.grad([value], list(self._parameters.values()), allow_unused=True)
+        return found, {name: g for name, g in zip(self._parameters, gradients, strict=True) if g is not None}
 
     @torch.no_grad()
     def _update(self, gradients: dict[str, torch.Tensor], squares: dict[str, float]) -> dict[str, float]:
         """Step every parameter; give ‖Δ‖² of each, and bring `squares`, ‖W‖² of each, up to date."""
         moved = dict.fromkeys(self._parameters, 0.0)
-        for name in list(gradients):
-            parameter = self._parameters[name]
-            before = parameter.detach().clone()
-            parameter.grad = gradients.pop(name)
-            self._optimizers[name].step()
-            parameter.grad = None
-            squares[name] = square_sum(parameter.detach())
-            moved[name] = square_sum(before.sub_(parameter.detach()))
+        for names, optimizer in self._groups:
+            stepped = {name: self._parameters[name] for name in names if name in gradients}
+            before = self._copies(list(stepped.values()))
+            for name, parameter in stepped.items():
+                parameter.grad = gradients.pop(name)
+            optimizer.step()
+            for (name, parameter), old in zip(stepped.items(), before, strict=True):
+                parameter.grad = None
+                squares[name] = square_sum(parameter.detach())
+                moved[name] = square_sum(old.sub_(parameter.detach()))
         return moved
+
+    def _copies(self, group: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Of small parameters in memory that is used again: asking for new memory takes longer than the update itself."""
+        copies, begin = [], 0
+        for parameter in group:
+            size = parameter.numel()
+            if size > TOGETHER:
+                return [parameter.detach().clone()]
+            kind = (parameter.dtype, parameter.device)
+            if kind not in self._room:
+                self._room[kind] = torch.empty(TOGETHER, dtype=parameter.dtype, device=parameter.device)
+            copies.append(self._room[kind][begin : begin + size].view(parameter.shape).copy_(parameter))
+            begin += size
+        return copies
 
     def _by_layer(self, squares: Mapping[str, float]) -> dict[str, float]:
         sums: dict[str, float] = {}
@@ -143,3 +163,16 @@ class Stepper:
             layer = self._layers[name]
             sums[layer] = sums.get(layer, 0.0) + value
         return {layer: math.sqrt(value) for layer, value in sums.items()}
+
+
+def _groups(parameters: Mapping[str, torch.Tensor]) -> list[list[str]]:
+    """Neighbours of `TOGETHER` elements at most: an optimiser of its own for each would cost more than a small update."""
+    groups: list[list[str]] = []
+    room = 0
+    for name, parameter in parameters.items():
+        if not groups or parameter.numel() > room:
+            groups.append([])
+            room = TOGETHER
+        groups[-1].append(name)
+        room -= parameter.numel()
+    return groups

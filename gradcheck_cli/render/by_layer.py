@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradcheck_cli.records import SEVERITY, Diagnosis, Finding, LayerReport, Verdict
+from gradcheck_cli.records import SEVERITY, Diagnosis, Finding, Ignored, LayerReport, Verdict
 
 WELL = (Verdict.HEALTHY, Verdict.NOT_MEASURED)
 """Verdicts that are no illness."""
@@ -18,6 +18,27 @@ def findings_of(diagnosis: Diagnosis) -> dict[str, list[Finding]]:
     for finding in sorted(diagnosis.findings, key=_severity):
         found.setdefault(finding.layer, []).append(finding)
     return found
+
+
+def ignored_of(diagnosis: Diagnosis) -> dict[str, list[Ignored]]:
+    """Return layer → what the user has asked not to be told of it, the worst first."""
+    found: dict[str, list[Ignored]] = {}
+    for ignored in sorted(diagnosis.ignored, key=lambda each: SEVERITY.index(each.verdict)):
+        found.setdefault(ignored.layer, []).append(ignored)
+    return found
+
+
+def because(ignored: Ignored) -> str:
+    """Return the reason in the user's words, or that there is none."""
+    return ignored.reason or "no reason given"
+
+
+def grouped(ignored: Sequence[Ignored]) -> list[tuple[str, list[str], str]]:
+    """Return (rule, layers, reason) of what is ignored by one rule for one reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for each in ignored:
+        groups.setdefault((each.code, because(each)), []).append(each.layer)
+    return [(rule, layers, why) for (rule, why), layers in groups.items()]
 
 
 def reason(layer: LayerReport, findings: Sequence[Finding]) -> str:

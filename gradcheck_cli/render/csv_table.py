@@ -5,21 +5,35 @@ from __future__ import annotations
 import csv
 import io
 
+from gradcheck_cli.compare import compare
 from gradcheck_cli.records import Diagnosis, LayerReadings, LayerReport
 from gradcheck_cli.text import plain
 
 TEXTS = ("layer", "kind", "verdict", "culprit", "findings", "notes", "parameters")
 """Columns before the readings; what there are several of is joined by spaces."""
+UNCHANGED = "unchanged"
 FORMULAS = ("=", "+", "-", "@")
 """A cell that begins so is run as a formula by spreadsheets."""
 
 
-def render(diagnosis: Diagnosis) -> str:
-    """Return a header and a row a layer, in forward order; a reading that was not taken is an empty cell."""
+def render(diagnosis: Diagnosis, baseline: Diagnosis | None = None) -> str:
+    """Return a header and a row a layer, in forward order; a reading that was not taken is an empty cell.
+
+    Against a baseline, a last column ``change`` says what became of the layer, and layers that are gone come last.
+    """
+    header = (*TEXTS, *LayerReadings.__struct_fields__)
+    rows = [_row(layer) for layer in diagnosis.layers]
+    if baseline is not None:
+        comparison = compare(baseline, diagnosis)
+        kinds = comparison.kinds()
+        rows = [[*row, kinds.get(layer.name, UNCHANGED)] for row, layer in zip(rows, diagnosis.layers, strict=True)]
+        empty = [""] * (len(header) - 1)
+        rows += [[_harmless(change.layer), *empty, kinds[change.layer]] for change in comparison.gone]
+        header = (*header, "change")
     page = io.StringIO()
     writer = csv.writer(page, lineterminator="\r\n")
-    writer.writerow((*TEXTS, *LayerReadings.__struct_fields__))
-    writer.writerows(_row(layer) for layer in diagnosis.layers)
+    writer.writerow(header)
+    writer.writerows(rows)
     return page.getvalue()
 
 

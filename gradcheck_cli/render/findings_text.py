@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from gradcheck_cli.records import Diagnosis, Finding, Verdict
+from gradcheck_cli.records import Diagnosis, Finding, Ignored, Verdict
+from gradcheck_cli.render.by_layer import grouped
 from gradcheck_cli.render.glyphs import COLOURS, word
 from gradcheck_cli.render.numbers import count, percent
 from gradcheck_cli.render.page import Page
@@ -20,14 +21,28 @@ def write(page: Page, diagnosis: Diagnosis, *, verbose: bool = False) -> bool:
     """Write the findings and the notes; return whether some were only counted."""
     told = [f for f in diagnosis.findings if f.verdict is not Verdict.HEALTHY and (f.culprit or not f.because_of)]
     notes = [f for f in diagnosis.findings if f.verdict is Verdict.HEALTHY]
+    ignored = [each for each in diagnosis.ignored if each.verdict is not Verdict.HEALTHY]
+    hushed = [each for each in diagnosis.ignored if each.verdict is Verdict.HEALTHY and each.reason]
     counted = False
-    if told:
+    if told or ignored:
         page.heading("Findings")
         counted = _write_findings(page, diagnosis, sorted(told, key=lambda f: not f.culprit), verbose)
-    if notes:
+        counted = _write_ignored(page, ignored, verbose) or counted
+    if notes or hushed:
         page.heading("Notes", "what looks ill and is not")
         counted = _write_notes(page, notes, verbose) or counted
+        counted = _write_ignored(page, hushed, verbose) or counted
     return counted
+
+
+def _write_ignored(page: Page, ignored: Sequence[Ignored], verbose: bool) -> bool:
+    """Write a line a rule and reason; return whether layers were only counted."""
+    groups = grouped(ignored)
+    for code, layers, reason in groups:
+        names = page.names(layers, len(layers) if verbose else ALIKE)
+        text = f"ignored: {page.name(code)} at {names}: {page.prose(reason)}"
+        page.paragraph(text, hang=INDENT, style="dim")
+    return not verbose and any(len(layers) > ALIKE for _, layers, _ in groups)
 
 
 def _write_findings(page: Page, diagnosis: Diagnosis, findings: Sequence[Finding], verbose: bool) -> bool:

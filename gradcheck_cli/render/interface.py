@@ -35,6 +35,7 @@ FORMATS: dict[str, Format] = {
     "sarif": Format("gradcheck_cli.render.sarif", (".sarif", ".sarif.json")),
     "github": Format("gradcheck_cli.render.github"),
     "csv": Format("gradcheck_cli.render.csv_table", (".csv",)),
+    "html": Format("gradcheck_cli.render.html", (".html", ".htm")),
 }
 """Name of a format → how it is written; every name but ``text`` is a flag of the command line."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from gradcheck_cli.compare import compare
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.records import Diagnosis
 
@@ -16,11 +17,17 @@ SCHEMA_VERSION = 1
 MEASURE_AGAIN = "measure the model again with gradcheck diagnose"
 
 
-def render(diagnosis: Diagnosis) -> str:
-    """Return the report with a final newline; non-finite numbers as the strings ``nan``, ``inf``, ``-inf``."""
+def render(diagnosis: Diagnosis, baseline: Diagnosis | None = None) -> str:
+    """Return the report with a final newline; non-finite numbers as the strings ``nan``, ``inf``, ``-inf``.
+
+    Against a baseline, a last member ``baseline`` is the comparison with it, as `comparison_json` writes it.
+    """
     # Converted once, a whole number in a field of floats reads 1.0, as it does when the report comes back from `parse`.
     typed = msgspec.convert(msgspec.to_builtins(diagnosis), Diagnosis)
-    return dump(msgspec.to_builtins(typed))
+    report = msgspec.to_builtins(typed)
+    if baseline is not None:
+        report["baseline"] = msgspec.to_builtins(compare(baseline, diagnosis))
+    return dump(report)
 
 
 def render_error(error: GradcheckError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gradcheck_cli.records import Diagnosis, Finding, LayerReport, Remedy, Verdict
-from gradcheck_cli.render.by_layer import WELL, findings_of, reason, role, said
+from gradcheck_cli.render.by_layer import WELL, findings_of, grouped, reason, role, said
 from gradcheck_cli.render.glyphs import UNICODE, word
 from gradcheck_cli.render.markdown_text import block, code, prose
 from gradcheck_cli.render.numbers import count, number, share
@@ -47,6 +47,8 @@ def _parts(diagnosis: Diagnosis) -> Iterator[str]:
         yield _folded(f"{count(len(well), 'layer')} not ill", _table(well, found, MOST_WELL))
     if notes := [finding for finding in diagnosis.findings if finding.verdict is Verdict.HEALTHY]:
         yield _folded(f"{count(len(notes), 'note')}: what looks ill and is not", _list(_note(note) for note in notes))
+    if ignored := _ignored(diagnosis):
+        yield _folded(f"{count(len(diagnosis.ignored), 'finding')} ignored", _list(iter(ignored)))
     if diagnosis.not_measured:
         yield f"### Not measured\n\n{_list(f'{prose(gap.what)}: {prose(gap.why)}' for gap in diagnosis.not_measured)}"
     yield _measured_on(diagnosis)
@@ -86,6 +88,13 @@ def _remedy(place: int, remedy: Remedy) -> str:
 
 def _note(finding: Finding) -> str:
     return f"{code(finding.code)} {code(finding.layer)}: {prose(said(finding))}"
+
+
+def _ignored(diagnosis: Diagnosis) -> list[str]:
+    """Return a line a rule and reason, with the layers."""
+    return [
+        f"ignored: {code(rule)} at {_names(layers)}: {prose(why)}" for rule, layers, why in grouped(diagnosis.ignored)
+    ]
 
 
 def _names(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gradcheck_cli.records import Verdict
 from gradcheck_cli.render.glyphs import ASCII, UNICODE, spelled
-from gradcheck_cli.text import plain
+from gradcheck_cli.text import inert
 
 PROSE_WIDTH = 96
 """Sentences wider than this are tiring to read."""
@@ -30,8 +30,8 @@ class Page:
         self.coloured = console.color_system is not None
 
     def name(self, text: str) -> str:
-        """Return a name from a file or a model, with everything that does not print as its escape."""
-        safe = plain(text)
+        """Return a name from a file or a model, with everything that does not print, or commands, as its escape."""
+        safe = inert(text)
         return safe.encode("ascii", "backslashreplace").decode("ascii") if self._ascii else safe
 
     def layer(self, name: str) -> str:

@@ -6,7 +6,6 @@ Source: OASIS, Static Analysis Results Interchange Format 2.1.0. The names of it
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import posixpath
 import re
@@ -14,17 +13,22 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from gradcheck_cli.records import Diagnosis, Finding, Verdict
-from gradcheck_cli.render.by_layer import said
+from gradcheck_cli.records import Diagnosis, Finding, Ignored, Verdict
+from gradcheck_cli.render.by_layer import because, said
+from gradcheck_cli.render.sarif_states import States
 from gradcheck_cli.rules import RULES
 from gradcheck_cli.rules.interface import Rule
+from gradcheck_cli.rules.manual import Block, blocks, manual
 from gradcheck_cli.text import plain
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def render(diagnosis: Diagnosis) -> str:
-    """Return the log, in pure ASCII: an error a culprit, a warning a victim, a note a note."""
+def render(diagnosis: Diagnosis, baseline: Diagnosis | None = None) -> str:
+    """Return the log, in pure ASCII: an error a culprit, a warning a victim, a note a note.
+
+    What the user ignores is a suppressed result with its reason. Against a baseline every result says whether it is new.
+    """
     rules = {rule.code: place for place, rule in enumerate(RULES)}
     artifact = {"uri": _uri(diagnosis)}
     run = {
@@ -39,7 +43,7 @@ def render(diagnosis: Diagnosis) -> str:
         "automationDetails": {"id": f"gradcheck/{artifact['uri']}/"},
         "artifacts": [_artifact(diagnosis, artifact)],
         "invocations": [_invocation(diagnosis)],
-        "results": [_result(finding, artifact, rules) for finding in diagnosis.findings],
+        "results": _results(diagnosis, baseline, artifact, rules),
         "columnKind": "unicodeCodePoints",
         "properties": {
             "verdict": diagnosis.verdict.value,
@@ -52,25 +56,58 @@ def render(diagnosis: Diagnosis) -> str:
     return json.dumps(log, ensure_ascii=True, allow_nan=False, indent=2) + "\n"
 
 
+def _results(
+    diagnosis: Diagnosis, baseline: Diagnosis | None, artifact: dict[str, str], rules: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    found: list[tuple[Finding | Ignored, dict[str, Any]]]
+    found = [(finding, _result(finding, artifact, rules)) for finding in diagnosis.findings]
+    found += [(ignored, _suppressed(ignored, artifact, rules)) for ignored in diagnosis.ignored]
+    if baseline is None:
+        return [result for _, result in found]
+    states = States(baseline, diagnosis)
+    told = [result | {"baselineState": states.of(finding)} for finding, result in found]
+    gone = [_result(finding, artifact, rules) | {"baselineState": "absent"} for finding in states.absent()]
+    return told + gone
+
+
+def _suppressed(ignored: Ignored, artifact: dict[str, str], rules: Mapping[str, int]) -> dict[str, Any]:
+    finding = Finding(
+        code=ignored.code,
+        layer=ignored.layer,
+        verdict=ignored.verdict,
+        confidence=1.0,
+        culprit=ignored.culprit,
+        message=ignored.message,
+    )
+    suppression = {"kind": "external", "justification": plain(because(ignored))}
+    result = _result(finding, artifact, rules) | {"suppressions": [suppression]}
+    del result["rank"]  # how sure it would be is not kept
+    return result
+
+
 def _rule(rule: Rule) -> dict[str, Any]:
-    manual = inspect.cleandoc(rule.__doc__ or "")
-    first, _, rest = manual.partition("\n\n")
+    first, *rest = blocks(rule)
+    full = _paragraph(rest[0]) if rest else first.text
     note = rule.verdict is Verdict.HEALTHY
     return {
         "id": rule.code,
         "name": rule.name,
-        "shortDescription": {"text": " ".join(first.split())},
-        "fullDescription": {"text": " ".join((rest or first).partition("\n\n")[0].split())},
-        "help": {"text": manual, "markdown": _markdown(rule, first, rest)},
+        "shortDescription": {"text": " ".join(first.text.split())},
+        "fullDescription": {"text": " ".join(full.split())},
+        "help": {"text": manual(rule), "markdown": _markdown(rule)},
         "defaultConfiguration": {"level": "note" if note else "error"},
         "properties": {"tags": ["note" if note else rule.verdict.value], "precision": "high"},
     }
 
 
-def _markdown(rule: Rule, first: str, rest: str) -> str:
-    """Return the manual with the sections' names in bold: each begins a paragraph and ends with a full stop."""
-    sections = re.sub(r"(?:\A|(?<=\n\n))(What it measures|Why it matters|Remedy|Source)\.", r"**\1.**", rest)
-    return f"# {rule.code} {rule.name}\n\n{first}\n\n{sections}".rstrip() + "\n"
+def _markdown(rule: Rule) -> str:
+    """Return the manual with the sections' names in bold, and its examples fenced."""
+    parts = [f"```python\n{block.text}\n```" if block.code else _paragraph(block, "**") for block in blocks(rule)]
+    return "\n\n".join([f"# {rule.code} {rule.name}", *parts]) + "\n"
+
+
+def _paragraph(block: Block, mark: str = "") -> str:
+    return f"{mark}{block.section}.{mark} {block.text}".rstrip() if block.named else block.text
 
 
 def _artifact(diagnosis: Diagnosis, location: dict[str, str]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class View:
                 continue
             if layer.final and layer.kind in _BOUNDED_ENDS:
                 slope = min(slope, layer.gain)
-            elif layer.role is Role.OPERATION and self._only_operations_follow(layer):
+            elif _scales(layer) and self._only_scales_follow(layer):
                 scale = max(scale, min(layer.gain, self.thresholds.temperature))
         return slope * scale
 
@@ -117,8 +117,8 @@ class View:
             sizes[layer.name] = joined if layer.output_rms is None else layer.output_rms
         return sizes
 
-    def _only_operations_follow(self, layer: LayerReading) -> bool:
-        return all(self.layers[name].role is Role.OPERATION for name in self.descendants[layer.name])
+    def _only_scales_follow(self, layer: LayerReading) -> bool:
+        return all(_scales(self.layers[name]) for name in self.descendants[layer.name])
 
     def faint(self, layer: LayerReading) -> float:
         """The larger of T and T·rms(y)/10: how loud the output is heard by changes of y, absolute or relative to its size.
@@ -128,8 +128,10 @@ class View:
         return (layer.transmission or 0.0) * max(1.0, self.sizes[layer.name] / LARGE) / self.question
 
     def loud(self, layer: LayerReading) -> float:
-        """The smaller of T and T·rms(y): a large T at a layer of small values is undone by them."""
-        return (layer.transmission or 0.0) * min(1.0, self.sizes[layer.name] / SMALL) / max(1.0, self.question)
+        """The smaller of T and T with y's own size as the unit: a large T at a layer of small values is undone by them."""
+        transmission = layer.transmission or 0.0
+        sized = transmission * self.sizes[layer.name] / SMALL if layer.relative is None else layer.relative / SMALL
+        return min(transmission, sized) / max(1.0, self.question)
 
     @cached_property
     def finite(self) -> bool:
@@ -247,6 +249,11 @@ class View:
                 if behind:
                     result[layer.name] = tuple(dict.fromkeys(behind))
         return result
+
+
+def _scales(layer: LayerReading) -> bool:
+    """An operation, or a layer with nothing but numbers for parameters."""
+    return layer.role is Role.OPERATION or (bool(layer.parameters) and all(p.size == 1 for p in layer.parameters))
 
 
 def _without_signal(layer: LayerReading) -> bool:

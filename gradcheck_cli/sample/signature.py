@@ -95,7 +95,7 @@ def _annotation(parameter: inspect.Parameter) -> str:
 
 def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:
     for attribute in ("_orig_mod", "module"):
-        inner = module.__dict__.get("_modules", {}).get(attribute)
+        inner = dict(module.named_children()).get(attribute)
         if isinstance(inner, torch.nn.Module) and _takes_anything(module):
             return _unwrapped(inner)
     return module

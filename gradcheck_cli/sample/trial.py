@@ -38,10 +38,10 @@ def attempt(module: torch.nn.Module, batch: Batch, *, train: bool = False, fixed
             with operations:
                 output = module(*batch.args, **batch.kwargs)
         except RuntimeError as error:
-            if "does not require grad" not in str(error):
+            if not any(text in str(error) for text in _WANTS_GRADIENTS):
                 raise
-            # A model that differentiates inside its own forward (forces from energies) needs gradients on.
-            with torch.enable_grad():
+            # A model that differentiates inside its own forward (forces from energies), or hooks a tensor in it.
+            with torch.enable_grad(), operations:
                 output = module(*batch.args, **batch.kwargs)
     return Trial(output, operations.origin(primary(output)))
 
@@ -74,6 +74,9 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _storages(tensors: Iterable[torch.Tensor]) -> list[int]:
     return [t.untyped_storage().data_ptr() for t in tensors if t.layout == torch.strided and type(t) in _PLAIN]
 
+
+_WANTS_GRADIENTS = ("does not require grad", "doesn't require grad")
+"""What torch says where a forward counts on gradients, and they are off."""
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _COPIES = frozenset({"to_copy", "clone"})

@@ -99,16 +99,23 @@ CHAINS = tuple(name for name in NETS if name.startswith("relu"))
 """Those of linear layers and ReLU alone."""
 
 
-def built(name: str) -> Net:
-    """The same at every call."""
+def built(name: str, seed: int = 0) -> Net:
+    """The same at every call; another seed, other weights and another sample."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(sum(map(ord, name)))
+        torch.manual_seed(sum(map(ord, name)) + 1000 * seed)
         return NETS[name][1]()
 
 
 def verdicts(net: Net, *, loss: Loss = F.cross_entropy, batch_size: int = 32, rehearse: int = 0) -> list[str]:
     """The model's verdict, then its layers' in forward order."""
+    return list(named_verdicts(net, loss=loss, batch_size=batch_size, rehearse=rehearse).values())
+
+
+def named_verdicts(
+    net: Net, *, loss: Loss = F.cross_entropy, batch_size: int = 32, rehearse: int = 0
+) -> dict[str, str]:
+    """The same by layer; the model's own under the empty name."""
     found = gradcheck.diagnose(
         net.module, (net.inputs, net.target), loss=loss, batch_size=batch_size, batches=8, rehearse=rehearse
     )
-    return [found.verdict.value, *(layer.verdict.value for layer in found.layers)]
+    return {"": found.verdict.value, **{layer.name: layer.verdict.value for layer in found.layers}}

@@ -46,6 +46,8 @@ class Prints(Model):
         print('{"schema_version": 1, "verdict": "a lie"}')
         os.write(1, b"straight to the descriptor\\n")
         print("red \\x1b[31malert", file=sys.stderr)
+        print("::error title=a lie::the model says so")
+        print("  ::add-mask::secret\\nof the ##[error]old kind", file=sys.stderr)
 
 class Raises(Model):
     def habit(self):

@@ -7,73 +7,22 @@ import json
 from collections.abc import Sequence
 from math import inf, nan
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_runs import REGRESSION, D, E, H, N, V, layer, made, pull_request
 from rich.console import Console
 
 from gradcheck_cli import store
 from gradcheck_cli.cli.app import run
 from gradcheck_cli.compare import Comparison, LayerChange, compare
-from gradcheck_cli.records import (
-    Diagnosis,
-    Finding,
-    LayerReadings,
-    LayerReport,
-    ModelFacts,
-    SampleFacts,
-    Verdict,
-)
+from gradcheck_cli.records import Diagnosis, Verdict
 from gradcheck_cli.render import comparison_json, comparison_markdown, comparison_table, json_v1
-from gradcheck_cli.worker import supervise
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(comparison_json.schema()))
-CODES = {Verdict.DEAD: "GC301", Verdict.EXPLODING: "GC202", Verdict.VANISHING: "GC101"}
-H, N, V, E, D = Verdict.HEALTHY, Verdict.NOT_MEASURED, Verdict.VANISHING, Verdict.EXPLODING, Verdict.DEAD
-
-
-def layer(name: str, verdict: Verdict = H, *codes: str, culprit: bool = True, **readings: float) -> LayerReport:
-    return LayerReport(
-        name=name,
-        kind="Linear",
-        parameters=(f"{name}.weight",),
-        verdict=verdict,
-        findings=codes or ((CODES[verdict],) if verdict in CODES else ()),
-        culprit=culprit and verdict in CODES,
-        readings=LayerReadings(**readings),  # type: ignore[arg-type]
-    )
-
-
-def made(*layers: LayerReport, model: str = "model.pt", samples: int = 128) -> Diagnosis:
-    verdict = min((each.verdict for each in layers), key=[D, E, V, H, N].index, default=N)
-    findings = [
-        Finding(
-            code=code,
-            layer=each.name,
-            verdict=each.verdict,
-            confidence=1.0,
-            culprit=each.culprit,
-            message=f"{each.name} is {each.verdict.value} by {code}",
-        )
-        for each in layers
-        for code in each.findings
-    ]
-    return Diagnosis(
-        gradcheck_version="0.1.0",
-        model=ModelFacts(path=model, format="torch-module", sha256="a" * 64, parameters=9),
-        sample=SampleFacts(source="x.npz", samples=samples, loss="mse"),
-        verdict=verdict,
-        summary=f"It is {verdict.value}.",
-        culprits=tuple(each.name for each in layers if each.culprit),
-        layers=layers,
-        findings=tuple(findings),
-        remedies=(),
-        not_measured=(),
-    )
 
 
 def names(changes: Sequence[LayerChange]) -> list[str]:
@@ -218,24 +167,10 @@ def test_summary_names_the_worst() -> None:
 # ------------------------------------------------------------------------------------------------------ the command line
 
 
-BEFORE = made(layer("stem"), layer("body", V), layer("head"))
-REGRESSION = made(layer("stem"), layer("body", V), layer("head", D), model="new.pt")
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two runs, and a worker that measures what the name of the model says."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "old.json").write_text(json_v1.render(BEFORE))
-    (tmp_path / "new.json").write_text(json_v1.render(REGRESSION))
-    measured: dict[str, Diagnosis] = {"old.pt": BEFORE, "new.pt": REGRESSION}
-
-    def measure(order: Any, listener: Any, *, time_limit: float) -> Diagnosis:
-        return measured[order.request.model]
-
-    monkeypatch.setattr(supervise, "measure", measure)
-    for name in measured:
-        (tmp_path / name).write_bytes(b"PK")
+    pull_request(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -295,15 +230,6 @@ def test_last_run_against_a_baseline(folder: Path, capsys: pytest.CaptureFixture
     assert (found["old"]["model"], found["new"]["model"]) == ("model.pt", "new.pt")
     assert run(["report", "--baseline", "old.json", "--quiet"]) == 1
     assert run(["report", "--baseline", ".gradcheck/last.json", "--quiet"]) == 0
-
-
-def test_json_report_stays_the_report_and_stderr_names_the_layer(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["diagnose", "new.pt", "--baseline", "old.json", "--json"]) == 1
-    stdout, stderr = capsys.readouterr()
-    assert stdout == json_v1.render(REGRESSION)
-    assert stderr == "gradcheck: worse than the baseline: head\n"
 
 
 def test_several_formats_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,10 @@ def test_report_alone_is_on_stdout_and_is_kept(gradcheck: CommandLine) -> None:
     assert "straight to the descriptor" in printed
     assert "red \\x1b[31malert" in printed
     assert "\x1b" not in ran.stderr
+    assert "\\x3a:error title=a lie::the model says so" in printed
+    assert "  \\x3a:add-mask::secret" in printed
+    assert "of the \\x23#[error]old kind" in printed
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in printed)
 
     assert (gradcheck.folder / ".gradcheck" / "last.json").read_text() == ran.stdout
     again = gradcheck("report", "--json", "--fail-on", "none")

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -75,7 +76,7 @@ def test_action_annotates_and_writes_reports(pipeline: Pipeline) -> None:
     assert pipeline.files["GITHUB_STEP_SUMMARY"].read_text(encoding="utf-8").startswith("## ✖ gradcheck: dead – ")
     reports = pipeline.folder / "gradcheck-reports"
     assert sorted(path.name for path in reports.iterdir()) == [
-        *("gradcheck.json", "gradcheck.md", "gradcheck.sarif", "gradcheck.xml")
+        *("gradcheck.html", "gradcheck.json", "gradcheck.md", "gradcheck.sarif", "gradcheck.xml")
     ]
     assert json.loads((reports / "gradcheck.json").read_text())["verdict"] == "dead"
 
@@ -86,6 +87,30 @@ def test_action_against_a_baseline(pipeline: Pipeline) -> None:
     ran = diagnose(pipeline, model="checkpoints/last.pt", data="tests/sample.npz", baseline="base.json")
     assert ran.returncode == 0, ran.stderr
     assert "::error" not in ran.stdout
+
+
+def test_pull_request_that_kills_a_layer(pipeline: Pipeline) -> None:
+    made = pipeline("gradcheck diagnose checkpoints/main.pt --data tests/sample.npz --json --output base.json")
+    assert made.returncode == 0
+    ran = diagnose(pipeline, model="checkpoints/last.pt", data="tests/sample.npz", baseline="base.json")
+    assert ran.returncode == 1
+    error = re.search("^::error title=gradcheck%3A healthy → dead,file=checkpoints/last.pt::(.+?): ", ran.stdout)
+    assert error is not None, ran.stdout
+    layer = error[1]
+    reports = {
+        path.suffix: path.read_text(encoding="utf-8") for path in (pipeline.folder / "gradcheck-reports").iterdir()
+    }
+    found = json.loads(reports[".json"])["baseline"]
+    assert layer in [change["layer"] for change in found["worse"]]
+    suites = ElementTree.fromstring(reports[".xml"])
+    failures = [case.get("name") for case in suites.iter("testcase") if case.find("failure") is not None]
+    assert failures == [
+        change["layer"] for change in (*found["worse"], *found["appeared"]) if change["after"] == "dead"
+    ]
+    states = {result["baselineState"] for result in json.loads(reports[".sarif"])["runs"][0]["results"]}
+    assert "new" in states
+    assert f"| `{layer}` | healthy → dead |" in reports[".md"]
+    assert pipeline.files["GITHUB_STEP_SUMMARY"].read_text(encoding="utf-8") == reports[".md"]
 
 
 def test_action_with_a_model_that_is_no_model(pipeline: Pipeline) -> None:

@@ -49,6 +49,8 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, diagnosis: Diagnosis
         (["diagnose", "a.pt", "--csv", "--sarif"], "--sarif and --csv"),
         (["diagnose", "a.pt", "--output", "a.json", "--output", "csv:a.json"], "a.json"),
         (["diagnose", "a.pt", "--output", "csv:"], "names no file"),
+        (["diagnose", "a.pt", "--output", "-", "--output", "csv:-"], "two reports would be written to stdout"),
+        (["diagnose", "a.pt", "--sarif", "--output", "csv:-"], "stdout, one by --sarif"),
         (["compare", "a.json"], "OLD and NEW"),
         (["compare", "a.json", "b.json", "c.json"], "not 3"),
         (["compare", "a.json", "b.json", "--baseline", "c.json"], "--baseline and NEW"),
@@ -197,7 +199,12 @@ def test_ignores_with_a_reason_beside_plain_ones(orders: list[Any]) -> None:
         "{code = 'GC2', reason = 'no sample yet'}]\n"
     )
     run(["diagnose", "m", "--quiet"])
-    assert orders[0][0].request.ignore == ("GC9", "GC101:head.*", "GC2")
+    assert orders[0][0].request.ignore == (*("GC9", "GC101:head.* # small by design", "GC2 # no sample yet"),)
+
+
+def test_reason_of_an_ignore_on_the_command_line(orders: list[Any]) -> None:
+    run(["diagnose", "m", "--quiet", "--ignore", "GC101:head.*,GC2 # small, by design", "--ignore", "GC9"])
+    assert orders[0][0].request.ignore == (*("GC101:head.* # small, by design", "GC2 # small, by design", "GC9"),)
 
 
 def test_format_flag_over_the_format_of_the_settings(orders: list[Any], capsys: pytest.CaptureFixture[str]) -> None:

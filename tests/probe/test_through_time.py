@@ -98,6 +98,7 @@ def test_a_tanh_recurrence_against_the_jacobian_product(scale: float, monkeypatc
     assert time.reach == pytest.approx(norms[0] / norms[-2], rel=1e-4)
     assert time.gain == pytest.approx((norms[0] / norms[-2]) ** (1 / (STEPS - 2)), rel=1e-4)
     assert time.largest == pytest.approx(max(norms[:-1]) / norms[-2], rel=1e-4)
+    assert time.course == pytest.approx([norm / norms[-2] for norm in norms[:-1]], rel=1e-4)
 
 
 def test_a_cell_in_a_loop_reads_like_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:

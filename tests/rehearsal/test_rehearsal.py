@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from gradcheck_cli.loaders import adopt
 from gradcheck_cli.probe import look
 from gradcheck_cli.readings import Readings, Rehearsal
 from gradcheck_cli.records import Batch, Sample
-from gradcheck_cli.rehearsal import rehearse
+from gradcheck_cli.rehearsal import rehearse, steps
 from gradcheck_cli.rehearsal.pace import GENTLE
 
 OPTIMIZERS: dict[str, Callable[[Any, float], torch.optim.Optimizer]] = {
@@ -59,27 +60,29 @@ def course_of(module: nn.Module, drawn: Sample, steps: int = 7, **options: Any) 
     return course
 
 
+@pytest.mark.parametrize("together", [1 << 18, 100, 1])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_it_is_a_plain_training_loop(name: str) -> None:
+def test_it_is_a_plain_training_loop(name: str, together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "TOGETHER", together)  # all parameters in one group, some alone, all alone
     module, drawn = net(6, 12, 12, 2), sample()
     course = course_of(module, drawn, optimizer=name, lr=0.05)
     twin = copy.deepcopy(module)
     linears = [layer for layer in twin if isinstance(layer, nn.Linear)]
     optimizer = OPTIMIZERS[name](twin.parameters(), 0.05)
     losses = []
-    norms = [[float(torch.cat([p.flatten() for p in layer.parameters()]).norm()) for layer in linears]]
+    norms = [[float(torch.cat([p.detach().flatten() for p in layer.parameters()]).norm()) for layer in linears]]
     for step in range(7):
         batch = drawn.batches[step % 3]
         loss = F.cross_entropy(twin(*batch.args), batch.target)
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-        norms.append([float(torch.cat([p.flatten() for p in layer.parameters()]).norm()) for layer in linears])
+        norms.append([float(torch.cat([p.detach().flatten() for p in layer.parameters()]).norm()) for layer in linears])
     assert course.losses == pytest.approx(losses, rel=1e-6)
     for layer, expected in zip(course.layers, zip(*norms, strict=True), strict=True):
         assert layer.norms == pytest.approx(expected, rel=1e-5)
-    after = sum(float(F.cross_entropy(twin(*batch.args), batch.target)) for batch in drawn.batches) / 3
+    after = sum(float(F.cross_entropy(twin(*batch.args), batch.target).detach()) for batch in drawn.batches) / 3
     assert course.after is not None
     assert course.after.loss == pytest.approx(after, rel=1e-5)
 
@@ -132,6 +135,13 @@ def test_it_ends_where_the_loss_does() -> None:
     course = course_of(net(6, 12, 12, 2), sample(), steps=50, lr=1e6)
     assert course.steps < 50
     assert not math.isfinite(course.losses[-1]) or (course.after is None or course.after.loss is None)
+
+
+def test_numbers_out_of_range_are_no_warnings() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        course = course_of(net(6, 12, 12, 2), sample(), steps=20, lr=1e12)
+    assert not math.isfinite(course.losses[-1]) or course.after is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from invented_diagnoses import HOSTILE_NAMES
 from gradcheck_cli.records import (
     Diagnosis,
     Finding,
+    GradientFacts,
+    Ignored,
     InitialisationFacts,
     LayerCourse,
     LayerReadings,
@@ -19,6 +21,8 @@ from gradcheck_cli.records import (
     Remedy,
     SampleFacts,
     SeriesFacts,
+    Spread,
+    TimeCourse,
     Verdict,
 )
 
@@ -73,6 +77,11 @@ FINDINGS = st.builds(
 REMEDIES = st.builds(
     Remedy, id=TEXTS, title=TEXTS, layers=tuples_of(NAMES), why=TEXTS, how=st.text(), source=TEXTS, tried=st.none()
 )
+BINS = st.integers(min_value=0, max_value=2**40)
+SPREADS = st.builds(Spread, lowest=st.integers(-1022, 1024), counts=st.lists(BINS, max_size=4).map(tuple), zeros=BINS)
+IGNORED = st.builds(
+    Ignored, code=CODES, layer=NAMES, verdict=VERDICTS, culprit=st.booleans(), message=TEXTS, reason=TEXTS
+)
 SERIES = st.lists(FLOATS, max_size=3).map(tuple)
 GAPPED = st.lists(st.none() | FLOATS, max_size=3).map(tuple)
 DIAGNOSES = st.builds(
@@ -108,7 +117,17 @@ DIAGNOSES = st.builds(
         checkpoints=tuples_of(TEXTS),
         losses=GAPPED,
         layers=st.dictionaries(
-            NAMES, st.builds(LayerTrace, norms=GAPPED, changes=GAPPED, transmissions=GAPPED, dead=GAPPED), max_size=3
+            NAMES,
+            st.builds(
+                LayerTrace,
+                norms=GAPPED,
+                changes=GAPPED,
+                transmissions=GAPPED,
+                dead=GAPPED,
+                gradients=GAPPED,
+                spreads=st.lists(st.none() | SPREADS, max_size=3).map(tuple),
+            ),
+            max_size=3,
         ),
     ),
     initialisation=st.none()
@@ -128,6 +147,18 @@ DIAGNOSES = st.builds(
         losses=SERIES,
         loss_after=st.none() | FLOATS,
         layers=st.dictionaries(NAMES, st.builds(LayerCourse, norms=SERIES, updates=SERIES), max_size=3),
+    ),
+    ignored=st.lists(IGNORED, max_size=3).map(tuple),
+    gradients=st.none()
+    | st.builds(
+        GradientFacts,
+        of=st.sampled_from(("loss", "outputs")),
+        layers=st.dictionaries(NAMES, SPREADS, max_size=3),
+    ),
+    through_time=st.dictionaries(
+        NAMES,
+        st.builds(TimeCourse, back=st.lists(st.integers(1, 2**40), max_size=3).map(tuple), shares=SERIES),
+        max_size=2,
     ),
     not_measured=st.lists(st.builds(NotMeasured, what=TEXTS, why=TEXTS), max_size=8).map(tuple),
 )

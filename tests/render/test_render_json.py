@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from invented_diagnoses import HOSTILE_NAMES, INVENTED
 from made_diagnoses import DIAGNOSES
 
-from gradcheck_cli import records
+from gradcheck_cli import compare, records
 from gradcheck_cli.errors import GradcheckError, ModelError
 from gradcheck_cli.records import Diagnosis
-from gradcheck_cli.render import json_v1
+from gradcheck_cli.render import comparison_json, json_v1
 
 SCHEMA: dict[str, Any] = json.loads(json_v1.schema())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -35,7 +35,18 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "initialisation": records.InitialisationFacts,
     "rehearsal": records.RehearsalFacts,
     "layer_course": records.LayerCourse,
+    "ignored": records.Ignored,
+    "gradients": records.GradientFacts,
+    "spread": records.Spread,
+    "time_course": records.TimeCourse,
 }
+COMPARED = {
+    "comparison": compare.Comparison,
+    "side": compare.Side,
+    "change": compare.LayerChange,
+    "reading": compare.ReadingChange,
+}
+"""What a report tells of its baseline; the same as a comparison's own schema has it."""
 many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -94,7 +105,7 @@ def test_fields_come_in_the_order_of_the_contract() -> None:
     assert list(report) == [
         *("schema_version", "gradcheck_version", "model", "sample", "verdict", "summary", "culprits"),
         *("layers", "findings", "remedies", "not_measured"),
-        *("series", "initialisation", "rehearsal"),
+        *("series", "initialisation", "rehearsal", "ignored", "gradients", "through_time"),
     ]
     assert list(report["layers"][0])[:6] == ["name", "kind", "parameters", "verdict", "notes", "findings"]
     assert list(report["findings"][0])[:5] == ["code", "layer", "verdict", "confidence", "culprit"]
@@ -117,7 +128,7 @@ def test_whole_numbers_read_the_same_from_memory_and_from_a_file() -> None:
 def test_schema_has_every_field_of_the_record_and_no_other(name: str) -> None:
     fields = {field.encode_name for field in msgspec.structs.fields(RECORDS[name])}
     definition = SCHEMA["$defs"][name]
-    assert set(definition["properties"]) == fields
+    assert set(definition["properties"]) == fields | ({"baseline"} if name == "report" else set())
     assert set(definition["required"]) == (set() if name == "readings" else fields)
     assert definition["additionalProperties"] is False
 
@@ -125,10 +136,15 @@ def test_schema_has_every_field_of_the_record_and_no_other(name: str) -> None:
 def test_schema_describes_every_field() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     objects = [definition for definition in SCHEMA["$defs"].values() if definition.get("type") == "object"]
-    assert len(objects) == len(RECORDS) + 2
+    assert len(objects) == len(RECORDS) + len(COMPARED) + 2
     for definition in objects:
         for name, field in definition["properties"].items():
             assert field["description"].endswith("."), name
+
+
+def test_baseline_is_described_as_in_a_comparison_of_its_own() -> None:
+    own = json.loads(comparison_json.schema())["$defs"]
+    assert {name: SCHEMA["$defs"][name] for name in COMPARED} == {name: own[name] for name in COMPARED}
 
 
 def test_schema_knows_the_verdicts() -> None:

@@ -18,6 +18,7 @@ from made_diagnoses import DIAGNOSES
 from gradcheck_cli.records import Diagnosis, Verdict
 from gradcheck_cli.render import sarif
 from gradcheck_cli.rules import RULES
+from gradcheck_cli.rules.manual import examples
 from gradcheck_cli.text import plain
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "sarif-2.1.0-rtm.4.json").read_text(encoding="utf-8"))
@@ -71,7 +72,11 @@ def test_every_rule_with_its_manual() -> None:
         assert shown["name"] == rule.name
         assert shown["defaultConfiguration"]["level"] == ("note" if rule.verdict is Verdict.HEALTHY else "error")
         assert "**Source.**" in shown["help"]["markdown"]
-        words = shown["help"]["markdown"].replace("**", "").replace(f"# {rule.code} {rule.name}", "").split()
+        markdown = shown["help"]["markdown"]
+        assert [fenced.partition("\n```")[0] for fenced in markdown.split("```python\n")[1:]] == [
+            *examples(rule).values()
+        ]
+        words = re.sub(r"```(python)?|\*\*", "", markdown).replace(f"# {rule.code} {rule.name}", "").split()
         assert words == shown["help"]["text"].split()
         assert shown["shortDescription"]["text"].endswith(".")
 

@@ -267,6 +267,27 @@ def test_select_and_ignore_by_code_and_layer() -> None:
     assert caught.value.slug == "unknown-rule"
 
 
+def test_what_is_ignored_is_kept_with_its_reason() -> None:
+    gains = [(1.4, 0.7)] * 8
+    gains[4] = (1e-5, 0.7)
+    found = chain(gains)
+    told = judge(found).findings
+    hushed = judge(found, ignore=("GC102:fc6", "GC1 # small, by design", "GC101 # never reached"))
+    assert {(f.code, f.layer) for f in hushed.ignored} | {(f.code, f.layer) for f in hushed.findings} == {
+        (f.code, f.layer) for f in told
+    }
+    assert {f.reason for f in hushed.ignored if f.code == "GC101"} <= {"small, by design"}
+    assert "small, by design" in {f.reason for f in hushed.ignored}
+    (finding,) = (f for f in told if f.culprit)
+    (kept,) = (f for f in hushed.ignored if (f.code, f.layer) == (finding.code, finding.layer))
+    assert (kept.verdict, kept.culprit, kept.message) == (finding.verdict, True, finding.message)
+    assert judge(found, ignore=("GC9 # a reason",)).ignored == ()
+    with pytest.raises(UsageError):
+        judge(found, ignore=("GC7 # a reason",))
+    # What was not selected is not ignored either.
+    assert judge(found, select=("GC2",), ignore=("GC1",)).ignored == ()
+
+
 def test_what_could_not_be_measured_is_not_healthy() -> None:
     unheard = msgspec.structs.replace(linear("a", None), role=Role.ACTIVATION, parameters=())
     assert judge(readings(unheard)).verdict is Verdict.NOT_MEASURED

@@ -21,6 +21,25 @@ class BornDead:
     Remedy. Wider layers, fewer layers, leaky activations, He initialisation with small positive biases; draw again until alive.
 
     Source. Lu et al. 2019 (Dying ReLU): with n units, L layers and zero bias, one input is cut off with probability 1 − (1 − 2⁻ⁿ)ᴸ.
+
+    Ill.
+
+        width = 2
+        layers = []
+        for _ in range(10):
+            layers += [nn.Linear(width, width), nn.ReLU()]
+        model = nn.Sequential(nn.Linear(8, width), *layers, nn.Linear(width, 1))
+        options = dict(reinit=20)
+        # GC306 at 5
+
+    Healthy.
+
+        width = 32
+        layers = []
+        for _ in range(10):
+            layers += [nn.Linear(width, width), nn.ReLU()]
+        model = nn.Sequential(nn.Linear(8, width), *layers, nn.Linear(width, 1))
+        options = dict(reinit=20)
     """
 
     code: ClassVar[str] = "GC306"

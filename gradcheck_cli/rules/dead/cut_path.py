@@ -22,6 +22,21 @@ class CutPath:
     Remedy. Remove the call, use a straight-through estimator for round and argmax, or return the result.
 
     Source. PyTorch's autograd notes; the method's symptom 'cut paths'.
+
+    Ill.
+
+        class Sign(nn.Module):
+            def forward(self, x):
+                return x.sign().detach()
+        model = nn.Sequential(nn.Linear(8, 16), Sign(), nn.Linear(16, 2))
+        # GC302 at 0
+
+    Healthy.
+
+        class Sign(nn.Module):
+            def forward(self, x):
+                return x + (x.sign() - x).detach()
+        model = nn.Sequential(nn.Linear(8, 16), Sign(), nn.Linear(16, 2))
     """
 
     code: ClassVar[str] = "GC302"

@@ -23,6 +23,19 @@ class DyingUnits:
     Remedy. A lower learning rate, warm-up, leaky activations.
 
     Source. The method's symptom 'units dying during training'; Lu et al. 2019 (Dying ReLU).
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        data = torch.rand(128, 8), torch.rand(128, 1)
+        options = dict(optimizer="adam", lr=0.3)
+        # GC305 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        data = torch.rand(128, 8), torch.rand(128, 1)
+        options = dict(optimizer="adam", lr=0.01)
     """
 
     code: ClassVar[str] = "GC305"

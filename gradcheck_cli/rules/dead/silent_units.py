@@ -26,6 +26,17 @@ class SilentUnits:
     Remedy. Leaky activations, He initialisation with zero bias, a lower learning rate, normalisation in front.
 
     Source. Lu et al. 2019 (Dying ReLU); a unit silent N times may still fire with a probability of up to 3/N.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        nn.init.constant_(model[0].bias, -10)
+        # GC301 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        nn.init.constant_(model[0].bias, 0)
     """
 
     code: ClassVar[str] = "GC301"

@@ -21,6 +21,25 @@ class UnitsDied:
     Remedy. A lower learning rate, warm-up, leaky activations; go on from the checkpoint before.
 
     Source. The method's symptom 'units dying during training'; Lu et al. 2019 (Dying ReLU).
+
+    Ill.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(4):
+            checkpoints.append(deepcopy(model))
+            model[0].bias.data -= 0.7
+        # GC307 at 0
+
+    Healthy.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(4):
+            checkpoints.append(deepcopy(model))
+            model[0].bias.data -= 0.05
     """
 
     code: ClassVar[str] = "GC307"

@@ -26,6 +26,27 @@ class Unused:
     Remedy. Call it in forward or remove it; keep modules in nn.ModuleList and assign them in __init__.
 
     Source. PyTorch's notes on DistributedDataParallel (find_unused_parameters); the method's symptom 'cut paths'.
+
+    Ill.
+
+        class Heads(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.digit, self.colour = nn.Linear(8, 10), nn.Linear(8, 3)
+            def forward(self, x):
+                return self.digit(x)
+        model = Heads()
+        # GC303 at colour
+
+    Healthy.
+
+        class Heads(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.digit, self.colour = nn.Linear(8, 10), nn.Linear(8, 3)
+            def forward(self, x):
+                return self.digit(x), self.colour(x)
+        model = Heads()
     """
 
     code: ClassVar[str] = "GC303"

@@ -26,6 +26,21 @@ class ZeroGradient:
     Remedy. Initialise at most one of two factors with zero; a straight-through estimator for rounding.
 
     Source. The method's symptom 'cut paths'; Hu et al. 2021 (LoRA) for why exactly one factor is zero.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        for linear in (model[0], model[2]):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        # GC304 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        for linear in (model[2],):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
     """
 
     code: ClassVar[str] = "GC304"
@@ -83,11 +98,26 @@ def _silent(view: View, layer: LayerReading) -> bool:
             and not any(_opens(w) for w in layer.parameters)
         )
     weights = [w for w in layer.weights if w.reached and w.signal is not None]
-    return bool(weights) and not any((w.signal and not w.structural) or _opens(w) for w in weights)
+    silent = bool(weights) and not any((w.signal and not w.structural) or _opens(w) for w in weights)
+    return silent and not fed_nothing(view, layer)
+
+
+def fed_nothing(view: View, layer: LayerReading) -> bool:
+    """It is heard, and the sample gives it nothing to learn from: no row of a table but padding, or an input of zeros.
+
+    It must be one of several that read the sample: where the only one gets nothing, nothing can be learned.
+    """
+    if not layer.transmission or layer.upstream or any(w.signal for w in layer.weights):
+        return False
+    others = (other for other in view.parametric if not other.upstream and other.name != layer.name)
+    return any(weight.signal for other in others for weight in other.weights)
 
 
 def _over_one_position(view: View, layer: LayerReading) -> bool:
-    """It feeds a softmax over a single entry, which is 1 whatever it gets: a matter of this sample's length."""
+    """It feeds a softmax over a single entry, which is 1 whatever it gets: a matter of this sample's length.
+
+    Over a single unit it is the model's; the probe then reads that unit.
+    """
     readers = [view.layers[name] for name in view.descendants[layer.name]]
     return any(reader.kind in ("Softmax", "Attention") and reader.units is None for reader in readers)
 

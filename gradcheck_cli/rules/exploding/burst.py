@@ -23,6 +23,23 @@ class Burst:
     Remedy. Re-initialise the layer, remove the scaling, normalise behind it, clip gradients.
 
     Source. Pascanu et al. 2013; He et al. 2015.
+
+    Ill.
+
+        layers = []
+        for _ in range(4):
+            layers += [nn.Linear(16, 16), nn.ReLU()]
+        model = nn.Sequential(*layers, nn.Linear(16, 2))
+        nn.init.normal_(model[4].weight, std=1e5)
+        # GC202 at 4
+
+    Healthy.
+
+        layers = []
+        for _ in range(4):
+            layers += [nn.Linear(16, 16), nn.ReLU()]
+        model = nn.Sequential(*layers, nn.Linear(16, 2))
+        nn.init.kaiming_normal_(model[4].weight)
     """
 
     code: ClassVar[str] = "GC202"

@@ -23,6 +23,25 @@ class DepthGrowth:
     Remedy. Smaller initialisation (He, Xavier), clipping by norm, normalisation with residual connections, fewer layers.
 
     Source. Pascanu et al. 2013; He et al. 2015; Yang et al. 2019 (batch norm without skips grows by 1.21 a layer).
+
+    Ill.
+
+        layers = []
+        for _ in range(10):
+            layers += [nn.Linear(16, 16), nn.ReLU()]
+        model = nn.Sequential(*layers, nn.Linear(16, 2))
+        for linear in model[::2]:
+            nn.init.normal_(linear.weight, std=1.0)
+        # GC201 at 0
+
+    Healthy.
+
+        layers = []
+        for _ in range(10):
+            layers += [nn.Linear(16, 16), nn.ReLU()]
+        model = nn.Sequential(*layers, nn.Linear(16, 2))
+        for linear in model[::2]:
+            nn.init.kaiming_normal_(linear.weight)
     """
 
     code: ClassVar[str] = "GC201"

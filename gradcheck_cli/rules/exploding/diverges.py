@@ -25,6 +25,19 @@ class Diverges:
     Remedy. A lower learning rate, warm-up, clipping by norm; where the signal grows over depth, a smaller initialisation.
 
     Source. The method's symptoms 'loss becomes NaN or infinite' and 'loss high, the model learns poorly'; Pascanu et al. 2013.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        options = dict(lr=5.0)
+        # GC209 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        options = dict(lr=0.05)
     """
 
     code: ClassVar[str] = "GC209"

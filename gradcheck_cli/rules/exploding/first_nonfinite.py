@@ -21,6 +21,23 @@ class FirstNonfinite:
     Remedy. Go back to the checkpoint before; lower the learning rate, clip gradients, guard log, sqrt and division.
 
     Source. The method's symptom 'NaN first seen where', over checkpoints.
+
+    Ill.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = [deepcopy(model)]
+        model[2].weight.data /= 0
+        checkpoints.append(deepcopy(model))
+        # GC214 at 2
+
+    Healthy.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = [deepcopy(model)]
+        model[2].weight.data /= 2
+        checkpoints.append(deepcopy(model))
     """
 
     code: ClassVar[str] = "GC214"

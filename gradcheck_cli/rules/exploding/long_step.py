@@ -24,6 +24,19 @@ class LongStep:
     Remedy. A lower learning rate, warm-up, clipping by norm.
 
     Source. The method's symptom 'relative update above 1'; usual healthy updates are near 1e-3.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        options = dict(lr=100.0)
+        # GC208 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        options = dict(lr=0.01)
     """
 
     code: ClassVar[str] = "GC208"

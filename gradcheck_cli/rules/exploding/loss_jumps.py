@@ -24,6 +24,19 @@ class LossJumps:
     Remedy. A lower learning rate, warm-up, clipping by norm, less momentum.
 
     Source. The method's symptom 'loss jumps from step to step'; Zhang et al. 2021 (AutoTrainer's 'oscillating loss').
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        data = torch.randn(128, 8), torch.randint(2, (128,))
+        options = dict(lr=5.0)
+        # GC210 at 2
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        data = torch.randn(128, 8), torch.randint(2, (128,))
+        options = dict(lr=0.1)
     """
 
     code: ClassVar[str] = "GC210"

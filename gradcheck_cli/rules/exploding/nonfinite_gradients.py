@@ -21,6 +21,27 @@ class NonfiniteGradients:
     Remedy. Guard sqrt and norms at 0, log and division; loss scaling or bfloat16 for float16; clip values before exp.
 
     Source. The method's symptom 'gradient elements overflow'; PyTorch's autograd notes on sub-gradients at 0.
+
+    Ill.
+
+        class Root(nn.Module):
+            def forward(self, x):
+                return x.abs().sqrt()
+        first = nn.Linear(8, 16, bias=False)
+        model = nn.Sequential(first, Root(), nn.Linear(16, 2))
+        data = torch.randn(128, 8)
+        data[0] = 0
+        # GC206 at 0
+
+    Healthy.
+
+        class Root(nn.Module):
+            def forward(self, x):
+                return (x.abs() + 1e-3).sqrt()
+        first = nn.Linear(8, 16, bias=False)
+        model = nn.Sequential(first, Root(), nn.Linear(16, 2))
+        data = torch.randn(128, 8)
+        data[0] = 0
     """
 
     code: ClassVar[str] = "GC206"

@@ -22,6 +22,23 @@ class NonfiniteLoss:
     range; smaller outputs.
 
     Source. The method's symptom 'loss becomes NaN or infinite'.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        data = 1000 * torch.randn(128, 8), torch.randint(2, (128,))
+        def loss(output, target):
+            return F.nll_loss(output.softmax(1).log(), target)
+        options = dict(loss=loss)
+        # GC207 at 2
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        data = 1000 * torch.randn(128, 8), torch.randint(2, (128,))
+        def loss(output, target):
+            return F.nll_loss(output.log_softmax(1), target)
+        options = dict(loss=loss)
     """
 
     code: ClassVar[str] = "GC207"

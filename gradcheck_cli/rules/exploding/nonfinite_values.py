@@ -21,6 +21,21 @@ class NonfiniteValues:
     Remedy. Guard log, sqrt and divisions; smaller weights; normalisation; a wider dtype.
 
     Source. The method's symptom 'values that overflow'.
+
+    Ill.
+
+        class Log(nn.Module):
+            def forward(self, x):
+                return x.log()
+        model = nn.Sequential(nn.Linear(8, 16), Log(), nn.Linear(16, 2))
+        # GC205 at 1
+
+    Healthy.
+
+        class Log(nn.Module):
+            def forward(self, x):
+                return F.softplus(x).log()
+        model = nn.Sequential(nn.Linear(8, 16), Log(), nn.Linear(16, 2))
     """
 
     code: ClassVar[str] = "GC205"

@@ -21,6 +21,17 @@ class NonfiniteWeights:
     Remedy. Go back to an earlier checkpoint, or re-initialise the layer; then find what blew it up (learning rate, log, division).
 
     Source. The method's symptom 'weights NaN or infinite'.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        model[0].weight.data[3, 5] = float("nan")
+        # GC204 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        model[0].reset_parameters()
     """
 
     code: ClassVar[str] = "GC204"

@@ -25,6 +25,19 @@ class Overflow:
     Remedy. bfloat16; smaller weights or values; normalisation; float32 for this layer alone.
 
     Source. Micikevicius et al. 2018, Mixed Precision Training; the method's symptom 'gradient elements overflow the dtype'.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        data = 1e6 * torch.randn(128, 8), torch.randint(2, (128,))
+        options = dict(precision="fp16")
+        # GC212 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        data = 1e6 * torch.randn(128, 8), torch.randint(2, (128,))
+        options = dict(precision="bf16")
     """
 
     code: ClassVar[str] = "GC212"

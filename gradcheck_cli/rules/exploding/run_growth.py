@@ -23,6 +23,25 @@ class RunGrowth:
     Remedy. A lower learning rate, clipping by norm, weight regularisation; go back to an earlier checkpoint.
 
     Source. The method's symptom 'weights grow exponentially'.
+
+    Ill.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(4):
+            checkpoints.append(deepcopy(model))
+            model[0].weight.data *= 4
+        # GC213 at 0
+
+    Healthy.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(4):
+            checkpoints.append(deepcopy(model))
+            model[0].weight.data *= 1.04
     """
 
     code: ClassVar[str] = "GC213"

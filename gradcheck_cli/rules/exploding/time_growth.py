@@ -21,6 +21,19 @@ class TimeGrowth:
     Remedy. Clip gradients by norm, orthogonal recurrent weights, truncated back-propagation, gated cells.
 
     Source. Pascanu et al. 2013.
+
+    Ill.
+
+        model = nn.RNN(4, 16, nonlinearity="relu", batch_first=True)
+        nn.init.orthogonal_(model.weight_hh_l0, gain=3)
+        data = torch.randn(128, 30, 4)
+        # GC203 at (model)
+
+    Healthy.
+
+        model = nn.RNN(4, 16, nonlinearity="relu", batch_first=True)
+        nn.init.orthogonal_(model.weight_hh_l0)
+        data = torch.randn(128, 30, 4)
     """
 
     code: ClassVar[str] = "GC203"

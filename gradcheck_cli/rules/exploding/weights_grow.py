@@ -24,6 +24,19 @@ class WeightsGrow:
     Remedy. A lower learning rate, clipping by norm, weight regularisation.
 
     Source. The method's symptom 'weights grow exponentially'.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        data = torch.randn(128, 8), torch.randint(2, (128,))
+        options = dict(lr=30.0)
+        # GC211 at 2
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        data = torch.randn(128, 8), torch.randint(2, (128,))
+        options = dict(lr=0.1)
     """
 
     code: ClassVar[str] = "GC211"

@@ -16,6 +16,19 @@ class BehindDead:
     Everything in front of this layer is dead, so its input does not depend on the data; its own units cannot be judged.
 
     Source. The method's look-alikes.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8),
+                              nn.ReLU(), nn.Linear(8, 2))
+        nn.init.constant_(model[0].bias, -10)
+        # GC910 at 3, in a dead model
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8),
+                              nn.ReLU(), nn.Linear(8, 2))
+        nn.init.constant_(model[0].bias, 0)
     """
 
     code: ClassVar[str] = "GC910"

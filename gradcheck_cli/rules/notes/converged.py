@@ -17,6 +17,19 @@ class Converged:
     The loss gradients are tiny relative to the weights while the loss-free signal is healthy: the model has learned its sample.
 
     Source. The method's look-alikes: transmission is loss-free.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        inputs = torch.randn(128, 8)
+        data = inputs, model(inputs).detach()
+        # GC903 at 0
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        inputs = torch.randn(128, 8)
+        data = inputs, torch.randn(128, 2)
     """
 
     code: ClassVar[str] = "GC903"

@@ -20,6 +20,19 @@ class FewSamples:
     What to do. Give a larger sample.
 
     Source. The rule of three (Hanley & Lippman-Hand 1983).
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        model[0].bias.data[:12] = -0.9
+        data = torch.randn(8, 8)
+        # GC908 at 0
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        model[0].bias.data[:12] = -0.9
+        data = torch.randn(128, 8)
     """
 
     code: ClassVar[str] = "GC908"

@@ -16,6 +16,17 @@ class Frozen:
     All parameters of this layer have `requires_grad=False`: it is not meant to learn, and gets no verdict.
 
     Source. The method's look-alikes.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        model[0].requires_grad_(False)
+        # GC901 at 0
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        model[0].requires_grad_(True)
     """
 
     code: ClassVar[str] = "GC901"

@@ -20,6 +20,17 @@ class Gated:
     What it measures. The same batch once more with the gates open: the layer then hears the output.
 
     Source. Goyal et al. 2017 (zero-initialised gain), Touvron et al. 2021 (LayerScale), Hu et al. 2021 (LoRA), Zhang et al. 2019.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        nn.init.zeros_(model[2].weight)
+        # GC902 at 0
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        nn.init.xavier_normal_(model[2].weight)
     """
 
     code: ClassVar[str] = "GC902"

@@ -16,6 +16,25 @@ class InitialisationRisk:
     With `--reinit N`: the architecture drawn N times with other seeds, each measured and judged; see GC306.
 
     Source. Lu et al. 2019 (Dying ReLU).
+
+    Said.
+
+        width = 4
+        layers = []
+        for _ in range(2):
+            layers += [nn.Linear(width, width), nn.ReLU()]
+        model = nn.Sequential(nn.Linear(8, width), *layers, nn.Linear(width, 1))
+        options = dict(reinit=20)
+        # GC914 at 3
+
+    Not said.
+
+        width = 32
+        layers = []
+        for _ in range(2):
+            layers += [nn.Linear(width, width), nn.ReLU()]
+        model = nn.Sequential(nn.Linear(8, width), *layers, nn.Linear(width, 1))
+        options = dict(reinit=20)
     """
 
     code: ClassVar[str] = "GC914"

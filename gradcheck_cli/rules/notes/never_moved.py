@@ -18,6 +18,27 @@ class NeverMoved:
     dead units keep still are findings of their own.
 
     Source. The method's symptom 'layers that never moved'.
+
+    Said.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(3):
+            checkpoints.append(deepcopy(model))
+            for each in (model[2],):
+                each.weight.data += 1e-2 * torch.randn_like(each.weight)
+        # GC915 at 0
+
+    Not said.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(3):
+            checkpoints.append(deepcopy(model))
+            for each in (model[0], model[2]):
+                each.weight.data += 1e-2 * torch.randn_like(each.weight)
     """
 
     code: ClassVar[str] = "GC915"

@@ -18,6 +18,17 @@ class PartlyDead:
     Why it matters. They are capacity that is lost on this data; growing numbers in later checkpoints are a warning.
 
     Source. Lu et al. 2019.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        model[0].bias.data[:4] = -10
+        # GC907 at 0
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        model[0].bias.data[:4] = 0
     """
 
     code: ClassVar[str] = "GC907"

@@ -17,6 +17,17 @@ class PartlySaturated:
     activation, where saturation is a decision and not a fault.
 
     Source. The method's look-alikes.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        model[0].bias.data[:4] = 10
+        # GC911 at 0
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        model[0].bias.data[:4] = 0
     """
 
     code: ClassVar[str] = "GC911"

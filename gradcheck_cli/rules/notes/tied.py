@@ -17,6 +17,19 @@ class Tied:
     A parameter of this layer is the same tensor as one of another layer; it is measured once, under its first name.
 
     Source. The method's look-alikes.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8),
+                              nn.ReLU(), nn.Linear(8, 2))
+        model[2].weight = model[0].weight
+        # GC904 at 2
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8),
+                              nn.ReLU(), nn.Linear(8, 2))
+        model[2].weight = nn.Parameter(model[0].weight.detach().clone())
     """
 
     code: ClassVar[str] = "GC904"

@@ -17,6 +17,19 @@ class Transient:
     units fire: the zero was a matter of where training begins.
 
     Source. The method's look-alikes: gates; after a step or two of rehearsal the zeros are gone.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        nn.init.zeros_(model[2].weight)
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        # GC913 at 0
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        nn.init.xavier_normal_(model[2].weight)
+        data = torch.randn(128, 8), torch.randn(128, 1)
     """
 
     code: ClassVar[str] = "GC913"

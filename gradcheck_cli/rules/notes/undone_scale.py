@@ -18,6 +18,23 @@ class UndoneScale:
     that its neighbours undo.
 
     Source. The method's look-alikes: attenuation that linear algebra undoes.
+
+    Said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        scale = 1e6
+        for parameter in model[0].parameters():
+            parameter.data *= scale
+        model[2].weight.data /= scale
+        # GC912 at 0
+
+    Not said.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        scale = 2
+        for parameter in model[0].parameters():
+            parameter.data *= scale
+        model[2].weight.data /= scale
     """
 
     code: ClassVar[str] = "GC912"

@@ -18,6 +18,19 @@ class ZeroBias:
     bias in front of a normalisation layer, an attention key's bias, a bias that every class shares.
 
     Source. The method's look-alikes: structural zeros.
+
+    Said.
+
+        first = nn.Linear(8, 16)
+        model = nn.Sequential(first, nn.BatchNorm1d(16), nn.Tanh(),
+                              nn.Linear(16, 2))
+        # GC906 at 0
+
+    Not said.
+
+        first = nn.Linear(8, 16, bias=False)
+        model = nn.Sequential(first, nn.BatchNorm1d(16), nn.Tanh(),
+                              nn.Linear(16, 2))
     """
 
     code: ClassVar[str] = "GC906"

@@ -24,6 +24,23 @@ class Bottleneck:
     Remedy. Re-initialise the layer by its activation (He, Xavier), remove the scaling, put a normalisation or a skip there.
 
     Source. Glorot & Bengio 2010; Hanin & Nica 2018 for how far chance alone moves a layer's gain.
+
+    Ill.
+
+        layers = []
+        for _ in range(6):
+            layers += [nn.Linear(16, 16), nn.Tanh()]
+        model = nn.Sequential(*layers, nn.Linear(16, 2))
+        nn.init.normal_(model[6].weight, std=1e-6)
+        # GC102 at 6
+
+    Healthy.
+
+        layers = []
+        for _ in range(6):
+            layers += [nn.Linear(16, 16), nn.Tanh()]
+        model = nn.Sequential(*layers, nn.Linear(16, 2))
+        nn.init.xavier_normal_(model[6].weight)
     """
 
     code: ClassVar[str] = "GC102"

@@ -25,6 +25,19 @@ class DeafWeights:
     Remedy. Re-initialise the layer; for LSTM, forget-gate bias 1 and smaller weights; normalise its inputs.
 
     Source. Philipp et al. 2018 (gradients relative to their weights).
+
+    Ill.
+
+        model = nn.LSTM(4, 16, batch_first=True)
+        nn.init.constant_(model.bias_ih_l0[:16], -30)
+        data = torch.randn(128, 10, 4)
+        # GC107 at (model)
+
+    Healthy.
+
+        model = nn.LSTM(4, 16, batch_first=True)
+        nn.init.constant_(model.bias_ih_l0[:16], 0)
+        data = torch.randn(128, 10, 4)
     """
 
     code: ClassVar[str] = "GC107"

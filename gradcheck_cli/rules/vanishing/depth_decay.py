@@ -27,6 +27,21 @@ class DepthDecay:
     residual connections, normalisation layers, fewer layers.
 
     Source. Glorot & Bengio 2010; He et al. 2015; Schoenholz et al. 2017 (χ is the gain of the squared gradient a layer).
+
+    Ill.
+
+        layers = []
+        for _ in range(12):
+            layers += [nn.Linear(16, 16), nn.Sigmoid()]
+        model = nn.Sequential(*layers, nn.Linear(16, 2))
+        # GC101 at 0
+
+    Healthy.
+
+        layers = []
+        for _ in range(12):
+            layers += [nn.Linear(16, 16), nn.Tanh()]
+        model = nn.Sequential(*layers, nn.Linear(16, 2))
     """
 
     code: ClassVar[str] = "GC101"

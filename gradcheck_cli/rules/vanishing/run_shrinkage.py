@@ -23,6 +23,27 @@ class RunShrinkage:
     Remedy. Less weight decay, a lower learning rate; re-initialise the layer.
 
     Source. The method's symptoms 'weights shrink exponentially' and 'weights tend to 0'.
+
+    Ill.
+
+        from copy import deepcopy
+        first = nn.Linear(8, 16, bias=False)
+        model = nn.Sequential(first, nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(4):
+            checkpoints.append(deepcopy(model))
+            model[0].weight.data *= 0.3
+        # GC111 at 0
+
+    Healthy.
+
+        from copy import deepcopy
+        first = nn.Linear(8, 16, bias=False)
+        model = nn.Sequential(first, nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(4):
+            checkpoints.append(deepcopy(model))
+            model[0].weight.data *= 0.99
     """
 
     code: ClassVar[str] = "GC111"

@@ -23,6 +23,27 @@ class RunStandstill:
     Remedy. What answers a vanishing signal: normalisation, residual connections, He initialisation, other activations.
 
     Source. The method's symptom 'layers near the output change, layers near the input hardly do'.
+
+    Ill.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(4):
+            checkpoints.append(deepcopy(model))
+            model[0].weight.data += 1e-7 * torch.randn(16, 8)
+            model[2].weight.data += 1e-2 * torch.randn(2, 16)
+        # GC112 at 0
+
+    Healthy.
+
+        from copy import deepcopy
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+        checkpoints = []
+        for _ in range(4):
+            checkpoints.append(deepcopy(model))
+            model[0].weight.data += 1e-2 * torch.randn(16, 8)
+            model[2].weight.data += 1e-2 * torch.randn(2, 16)
     """
 
     code: ClassVar[str] = "GC112"

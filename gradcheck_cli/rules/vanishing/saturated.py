@@ -23,6 +23,17 @@ class SaturatedUnits:
     Remedy. Smaller weights in front (Xavier), normalised inputs, normalisation before the activation, ReLU in place of sigmoid.
 
     Source. Glorot & Bengio 2010.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        nn.init.normal_(model[0].weight, std=100)
+        # GC103 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        nn.init.xavier_normal_(model[0].weight)
     """
 
     code: ClassVar[str] = "GC103"

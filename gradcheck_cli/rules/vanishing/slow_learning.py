@@ -24,6 +24,19 @@ class SlowLearning:
     Remedy. A higher learning rate, momentum or Adam; what answers a vanishing signal, where there is one.
 
     Source. The method's symptom 'loss or accuracy improves very slowly; an early stop would fire'.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        options = dict(lr=1e-8)
+        # GC109 at 2
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        options = dict(lr=1e-2)
     """
 
     code: ClassVar[str] = "GC109"

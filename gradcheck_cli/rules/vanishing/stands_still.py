@@ -25,6 +25,25 @@ class StandsStill:
     Remedy. What answers a signal that decays over depth: normalisation, residual connections, He initialisation, other activations.
 
     Source. The method's symptom 'layers near the output change, layers near the input hardly do'.
+
+    Ill.
+
+        layers = []
+        for _ in range(6):
+            layers += [nn.Linear(16, 16), nn.Sigmoid()]
+        model = nn.Sequential(*layers, nn.Linear(16, 1))
+        data = torch.randn(128, 16), torch.randn(128, 1)
+        options = dict(lr=0.001)
+        # GC108 at 0
+
+    Healthy.
+
+        layers = []
+        for _ in range(6):
+            layers += [nn.Linear(16, 16), nn.Tanh()]
+        model = nn.Sequential(*layers, nn.Linear(16, 1))
+        data = torch.randn(128, 16), torch.randn(128, 1)
+        options = dict(lr=0.001)
     """
 
     code: ClassVar[str] = "GC108"

@@ -24,6 +24,19 @@ class TimeDecay:
     Remedy. LSTM or GRU cells, forget-gate bias 1, orthogonal recurrent weights, truncated back-propagation through time.
 
     Source. Pascanu et al. 2013: vanishing if the largest singular value of the recurrent weight is below 1/γ.
+
+    Ill.
+
+        model = nn.RNN(4, 16, batch_first=True)
+        nn.init.orthogonal_(model.weight_hh_l0, gain=0.3)
+        data = torch.randn(128, 40, 4)
+        # GC104 at (model)
+
+    Healthy.
+
+        model = nn.RNN(4, 16, batch_first=True)
+        nn.init.orthogonal_(model.weight_hh_l0)
+        data = torch.randn(128, 40, 4)
     """
 
     code: ClassVar[str] = "GC104"

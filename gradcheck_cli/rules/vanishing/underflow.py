@@ -22,6 +22,25 @@ class Underflow:
     Remedy. Loss scaling, bfloat16, or float32 master weights.
 
     Source. Micikevicius et al. 2018, Mixed Precision Training.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        scale = 1e-6
+        def loss(output, target):
+            return scale * F.mse_loss(output, target)
+        options = dict(loss=loss, precision="fp16")
+        # GC105 at 0
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        scale = 1e-6 * 65536
+        def loss(output, target):
+            return scale * F.mse_loss(output, target)
+        options = dict(loss=loss, precision="fp16")
     """
 
     code: ClassVar[str] = "GC105"

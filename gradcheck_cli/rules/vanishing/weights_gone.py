@@ -22,6 +22,19 @@ class WeightsGone:
     Remedy. Re-initialise the layer; less weight decay; look at the learning rate that drove it there.
 
     Source. The method's symptom 'weights tend to 0'.
+
+    Ill.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16),
+                              nn.ReLU(), nn.Linear(16, 2))
+        nn.init.normal_(model[2].weight, std=1e-9)
+        # GC106 at 2
+
+    Healthy.
+
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16),
+                              nn.ReLU(), nn.Linear(16, 2))
+        nn.init.kaiming_normal_(model[2].weight)
     """
 
     code: ClassVar[str] = "GC106"

@@ -22,6 +22,29 @@ class WeightsShrink:
     Remedy. Less weight decay, a lower learning rate.
 
     Source. The method's symptom 'weights shrink exponentially'.
+
+    Ill.
+
+        first = nn.Linear(8, 16, bias=False)
+        model = nn.Sequential(first, nn.Tanh(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        decay = 10.0
+        def loss(output, target):
+            penalty = first.weight.square().sum()
+            return F.mse_loss(output, target) + decay * penalty
+        options = dict(loss=loss, lr=0.01)
+        # GC110 at 0
+
+    Healthy.
+
+        first = nn.Linear(8, 16, bias=False)
+        model = nn.Sequential(first, nn.Tanh(), nn.Linear(16, 1))
+        data = torch.randn(128, 8), torch.randn(128, 1)
+        decay = 1e-4
+        def loss(output, target):
+            penalty = first.weight.square().sum()
+            return F.mse_loss(output, target) + decay * penalty
+        options = dict(loss=loss, lr=0.01)
     """
 
     code: ClassVar[str] = "GC110"

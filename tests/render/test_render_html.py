@@ -1,0 +1,400 @@
+"""The page as a parser sees it: whole, self-contained, inert whatever models say, and telling all that the run holds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import html_pages
+import msgspec
+import pytest
+from hostile.names import RAW
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from invented_diagnoses import INVENTED
+from made_diagnoses import DIAGNOSES
+
+from gradcheck_cli.records import Diagnosis, LayerReadings, LayerReport, SampleFacts, Verdict
+from gradcheck_cli.render import html, json_v1
+from gradcheck_cli.render.html import chart, flow, safe, scale, units
+
+some = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+VOID = {"meta", "link", "br", "input", "wbr", "img"}
+SHAPES = {"path", "circle", "rect", "line", "use"}
+OURS = {
+    *(
+        "html",
+        "head",
+        "title",
+        "style",
+        "body",
+        "a",
+        "nav",
+        "ul",
+        "ol",
+        "li",
+        "button",
+        "main",
+        "header",
+        "section",
+        "footer",
+    ),
+    *("p", "span", "b", "i", "small", "code", "pre", "h1", "h2", "h3", "dl", "dt", "dd", "div", "figure", "figcaption"),
+    *("details", "summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "label", "script"),
+    *("svg", "g", "defs", "pattern", "text"),
+}
+FETCHING = {"src", "srcset", "data", "action", "formaction", "poster", "background", "cite", "ping", "style", "srcdoc"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes and their text; complains about what is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.said = ""
+        self.comments = 0
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs), tag
+        self.elements.append((tag, dict(attrs)))
+        self.texts.setdefault(tag, []).append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_comment(self, data: str) -> None:
+        self.comments += 1
+
+    def handle_data(self, data: str) -> None:
+        self.said += data
+        for tag in {*self.open}:
+            self.texts[tag][-1] += data
+
+    @property
+    def tags(self) -> Counter[str]:
+        return Counter(tag for tag, _ in self.elements)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def inert(page: Page) -> None:
+    """No element, attribute or address that is not the page's own."""
+    assert set(page.tags) <= OURS | SHAPES | VOID - {"img"}
+    assert page.comments == 0
+    for tag, attributes in page.elements:
+        assert not FETCHING & set(attributes), tag
+        assert not [name for name in attributes if name.startswith("on")], tag
+        target = attributes.get("href")
+        if target is not None:
+            assert target.startswith("#") or (tag, target) == ("link", "data:,")
+    kinds = Counter(attributes.get("type") for attributes in page.of("script"))
+    assert kinds[None] in (1, 2)
+    assert set(kinds) <= {None, "application/json"}
+
+
+@given(DIAGNOSES)
+@some
+def test_any_diagnosis_gives_a_whole_inert_page(diagnosis: Diagnosis) -> None:
+    text = html.render(diagnosis)
+    text.encode()
+    assert text.endswith("</html>\n")
+    assert not [char for char in RAW if char in text]
+    page = Page(text)
+    inert(page)
+    assert len(page.of("tr")) == (len(diagnosis.layers) + 1 if diagnosis.layers else 0)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    inner = {f"#{ident}" for ident in ids}
+    assert {attributes["href"] for attributes in page.of("a")} <= inner
+    assert html.render(diagnosis) == text
+
+
+def test_attacks_stay_text() -> None:
+    page = Page(html.render(html_pages.attacked()))
+    inert(page)
+    assert "<script>alert(1)</script>" in page.said
+    assert "onload='alert(1)'" in page.said
+
+
+def test_a_kept_run_gives_the_same_page() -> None:
+    for diagnosis in (html_pages.everything(), html_pages.attacked()):
+        read = json_v1.parse(json_v1.render(diagnosis))
+        assert html.render(read) == html.render(diagnosis)
+
+
+@given(st.text(st.characters(exclude_categories=())), st.text())
+@some
+def test_data_cannot_end_its_script(one: str, other: str) -> None:
+    value = {one: [other, None, 1.5]}
+    written = safe.data(value)
+    assert json.loads(written) == value
+    assert not re.search(r"[<>&\u2028\u2029]|[^ -~]", written)
+
+
+def test_names_that_are_endless_are_cut_and_empty_ones_named() -> None:
+    assert len(safe.elided("x" * 100_000, 96)) == 96
+    assert safe.name("") == "(model)"
+    assert safe.text("a" + "\u0301" * 500) == "a" + "\u0301" * 4, "marks would be drawn over other lines"
+    assert safe.text("e\u0301 漢") == "e\u0301 漢"
+    assert len(html.render(html_pages.attacked())) < 3_000_000
+
+
+# ---------------------------------------------------------------------------------------------------- what it tells
+
+
+def test_policy_allows_exactly_what_is_there() -> None:
+    text = html.render(html_pages.everything())
+    page = Page(text)
+    policy = next(each["content"] for each in page.of("meta") if each.get("http-equiv"))
+    assert policy is not None
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    styles = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    for kind, contents in (("script-src", scripts), ("style-src", styles)):
+        hashes = " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in contents
+        )
+        assert f"{kind} {hashes};" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "Permission is hereby granted" in scripts[0]
+    assert text.index("Content-Security-Policy") < text.index("<title>")
+
+
+def test_sections_come_in_order_and_only_where_there_is_something() -> None:
+    def sections(page: Page) -> list[str | None]:
+        return [each["id"] for each in page.of("section")]
+
+    order = [
+        "flow",
+        "units",
+        "rehearsal",
+        "time",
+        "run",
+        "initialisations",
+        "remedies",
+        "layers",
+        "codes",
+        "ignored",
+        "unknown",
+        "reading",
+    ]
+    assert sections(Page(html.render(html_pages.everything()))) == order
+    assert sections(Page(html.render(INVENTED["no_layers"]()))) == ["reading"]
+    assert len(Page(html.render(INVENTED["no_layers"]())).of("script")) == 1, "no curves, no library"
+
+
+def test_verdict_culprit_and_facts_come_first() -> None:
+    diagnosis = INVENTED["deep_sigmoid"]()
+    page = Page(html.render(diagnosis))
+    assert page.tags["h1"] == 1
+    assert page.texts["h1"] == [diagnosis.summary]
+    told = page.texts["header"][0]
+    for fact in ("▼ vanishing", "deep_sigmoid.pt", "21,601 parameters", "128 samples of", "bce, 0.69"):
+        assert fact in told
+    named = msgspec.structs.replace(diagnosis, summary="net.27: the signal fades")
+    assert '<a href="#l27"><code>net.27</code></a>: the signal fades' in html.render(named)
+
+
+def test_made_up_samples_are_said_to_be() -> None:
+    sample = SampleFacts(source="synthetic", samples=8, loss="none")
+    diagnosis = msgspec.structs.replace(INVENTED["deep_sigmoid"](), sample=sample)
+    assert "8 made-up samples, not your data" in html.render(diagnosis)
+
+
+def test_rows_hold_the_readings_the_findings_and_the_manual_of_every_code() -> None:
+    page = html.render(html_pages.everything())
+    row = re.search(r'<tr id="l27".*?</tr>', page, re.DOTALL)
+    assert row is not None
+    for part in (
+        "net.<wbr>27",
+        "Sigmoid",
+        "▼ vanishing",
+        "culprit",
+        "shrinks by 0.14",
+        "97 % sure",
+        'href="#rule-GC101"',
+    ):
+        assert part in row[0]
+    for code in ("GC101", "GC103", "GC907"):
+        assert page.count(f'<details id="rule-{code}">') == 1
+    assert "What it measures." in page
+
+
+def test_unknown_codes_are_said_to_be() -> None:
+    diagnosis = html_pages.everything()
+    finding = msgspec.structs.replace(diagnosis.findings[0], code="GC999")
+    assert "is not known to this gradcheck" in html.render(msgspec.structs.replace(diagnosis, findings=(finding,)))
+
+
+def test_not_measured_gives_its_reason() -> None:
+    page = html.render(html_pages.everything())
+    assert "<b>relative updates</b>, because it needs a learning rate; give --lr" in page
+    assert "not a clean bill of health" in page
+
+
+def test_remedies_link_to_their_layers_and_keep_their_code() -> None:
+    page = Page(html.render(INVENTED["deep_sigmoid"]()))
+    assert "for index in range(1, 40, 2):\n    model.net[index] = torch.nn.ReLU()" in page.texts["code"]
+    assert [each["data-copies"] for each in page.of("button") if "data-copies" in each] == [
+        f"code-{at}" for at in range(4)
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------- the pictures
+
+
+def _layers(*transmissions: float | None, verdict: Verdict = Verdict.DEAD) -> tuple[LayerReport, ...]:
+    return tuple(
+        LayerReport(
+            name=f"n{place}", kind="Linear", parameters=(), verdict=verdict, readings=LayerReadings(transmission=value)
+        )
+        for place, value in enumerate(transmissions)
+    )
+
+
+def _marks(*transmissions: float | None) -> list[float]:
+    diagnosis = msgspec.structs.replace(INVENTED["no_layers"](), layers=_layers(*transmissions))
+    return [float(y) for y in re.findall(r'<use href="#m-dead" x="[\d.]+%" y="([\d.]+)"', flow.picture(diagnosis))]
+
+
+def test_flow_is_logarithmic_and_drops_nothing() -> None:
+    one, small, smaller, zero, infinite, nothing, nan = _marks(1.0, 1e-4, 1e-8, 0.0, math.inf, None, math.nan)
+    assert small - one == pytest.approx(smaller - small, abs=0.2)
+    assert infinite == nan < one < smaller < zero
+    assert nothing > smaller
+    assert len(_marks(*[1e-3] * 40)) == 40
+
+
+def test_flow_gives_a_place_to_every_layer_however_many() -> None:
+    for verdict in (Verdict.HEALTHY, Verdict.VANISHING):
+        for many in (3, 1000, 5000):
+            layers = _layers(*[0.1] * many, verdict=verdict)
+            picture = flow.picture(msgspec.structs.replace(INVENTED["no_layers"](), layers=layers))
+            assert picture.count("<use") + len(re.findall(r"M[\d.]+ [\d.]+h0", picture)) == many
+            assert picture.count("<use") <= flow.MOST_SHAPES
+
+
+def test_flow_says_which_layer_is_the_culprit() -> None:
+    picture = flow.picture(html_pages.everything())
+    assert "culprit: net.27" in picture
+    assert picture.count('class="ring"') == 1
+
+
+def _map(page: str, layer: str) -> str:
+    found = [
+        each for each in re.findall(r'<div class="map">.*?</svg>', page, re.DOTALL) if f"<code>{layer}</code>" in each
+    ]
+    assert len(found) == 1
+    return str(found[0])
+
+
+def test_units_stand_at_their_places_once_for_layer_and_activation() -> None:
+    told = units.section(html_pages.everything(), safe.Anchors(html_pages.everything()))
+    first = _map(told, "net.1")
+    assert "3 of 20 dead" in first
+    assert "units of" in first
+    assert [int(x) // units.CELL for x in re.findall(r"M(\d+) ", first)] == [1, 4, 7]
+
+
+def test_wide_layers_share_cells() -> None:
+    told = _map(units.section(html_pages.everything(), safe.Anchors(html_pages.everything())), "net.3")
+    assert "57,000 of 100,000 saturated" in told
+    assert "a cell is 196 units; in no order" in told
+    assert len(re.findall(r"M\d+ ", told)) == math.ceil(57_000 / 196)
+    rows, rest = (int(height) for height in re.findall(r'<rect[^>]*height="(\d+)"', told))
+    assert rows // 10 * 32 < math.ceil(100_000 / 196) <= rows // 10 * 32 + 32
+    assert rest == units.CELL
+
+
+def _curves(page: str) -> dict[str, dict[str, Any]]:
+    found = re.findall(r'<figure class="chart" id="([\w-]+)">.*?class="curves">(.*?)</script>', page, re.DOTALL)
+    return {ident: json.loads(data) for ident, data in found}
+
+
+def test_curves_hold_what_the_run_holds() -> None:
+    diagnosis = html_pages.everything()
+    curves = _curves(html.render(diagnosis))
+    assert set(curves) == {
+        f"chart-{name}"
+        for name in ("loss", "norms", "updates", "time", "run-loss", "run-norms", "run-flow", "run-dead")
+    }
+    loss = curves["chart-loss"]
+    assert loss["y"][0][:4] == [0.9, 0.8, 0.85, 0.7]
+    assert loss["y"][0][4] == loss["infinite"]
+    assert loss["y"][0][5] is None
+    norms = curves["chart-norms"]["y"][2]
+    assert norms == pytest.approx([1.02**step for step in range(7)], abs=1e-3)
+    updates = curves["chart-updates"]
+    assert updates["y"][0] == [updates["zero"]] * 6
+    assert updates["y"][3] == pytest.approx([1e-3] * 6, rel=1e-3)
+    assert curves["chart-time"]["y"][0] == [1.0, 0.3, curves["chart-time"]["zero"]]
+    assert curves["chart-run-loss"]["y"] == [[1.0, None, 0.5]]
+
+
+def test_many_layers_and_points_are_thinned_with_a_word() -> None:
+    page = html.render(html_pages.deep())
+    assert "A line a layer, 60 of 500; the JSON report has all" in page
+    culprit = html_pages.deep().culprits[0]
+    assert all(len(each["y"]) <= 60 for each in _curves(page).values())
+    assert culprit in page
+    places = chart.thinned(10_001, 200)
+    assert (len(places), places[0], places[-1]) == (200, 0, 10_000)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5), st.booleans())
+@some
+def test_axes_hold_their_values_and_a_few_ticks(values: list[float], log: bool) -> None:
+    positive = [abs(value) for value in values if value and abs(value) > 1e-300]
+    axis = (
+        scale.decades(positive, 200.0)
+        if log
+        else scale.linear([value for value in values if abs(value) < 1e300], 200.0)
+    )
+    for value in positive if log else [value for value in values if abs(value) < 1e300]:
+        assert -1 <= axis.place(value) <= 201
+    ticks = axis.ticks()
+    assert len(ticks) <= 12
+    assert [value for value, _ in ticks] == sorted({value for value, _ in ticks})
+
+
+# --------------------------------------------------------------------------------------------------------------- size
+
+
+def test_pages_are_small() -> None:
+    assert len(html.render(INVENTED["dead_relu"]()).encode()) < 100_000
+    rehearsed = msgspec.structs.replace(html_pages.everything(), series=None)
+    assert len(html.render(rehearsed).encode()) < 150_000
+    assert len(html.render(html_pages.deep(1000)).encode()) < 1_500_000
+
+
+def test_the_library_is_vendored_with_its_licence() -> None:
+    assets = Path(html.__file__).parent / "assets"
+    library = (assets / "uplot.min.js").read_text(encoding="utf-8")
+    assert library.startswith("/*! https://github.com/leeoniya/uPlot (v1.6.32) */")
+    assert "Leon Sorokin" in (assets / "uplot.LICENSE.txt").read_text(encoding="utf-8")
+
+
+def test_importing_the_renderer_imports_nothing_heavy() -> None:
+    code = "import gradcheck_cli.render.html, sys; print({'torch', 'numpy', 'onnx'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
