@@ -111,6 +111,10 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     weight_shrinkage: float = 0.1
     """Its mirror image."""
 
+    wrong: float = 1e-3
+    """Loss above which the decisions of a saturated last activation count as wrong: its values are of size 1, so that squared
+    errors below it are of less than 3 %."""
+
     still: float = 1e-6
     """Σ‖ΔW‖/‖W‖ of a rehearsal below which a layer stands still: some 20 times the rounding of float32 …"""
 

@@ -15,7 +15,7 @@ import torch
 
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.judge import Judgement, judge
-from gradcheck_cli.probe.look import look
+from gradcheck_cli.probe import look, settle_zeros
 from gradcheck_cli.records import Batch, Sample, Subject
 from gradcheck_cli.rehearsal import rehearse
 
@@ -62,6 +62,7 @@ def diagnosed(problem: Problem, name: str = "", *, steps: int = 20, seed: int = 
     sample = Sample(batches=batches, source="benchmark", loss_name=problem.loss_name, loss=problem.loss)
     subject = Subject(path=name, format="in-memory", module=problem.module)
     readings = look(subject, sample, mode=problem.mode, lr=problem.lr, optimizer=problem.optimizer, seed=seed)
+    readings = settle_zeros(subject, sample, readings, seed=seed)
     return judge(rehearse(subject, sample, readings, steps=steps, seed=seed))
 
 

@@ -39,7 +39,8 @@ class Case:
     name: str
     """``family/what``; decides the seed and the half."""
     truth: str
-    """Where the label comes from: ``theory``, ``construction``, ``symptom``, ``rehearsal``, ``practice``, ``measured``."""
+    """Where the label comes from: ``theory``, ``construction``, ``symptom``, ``rehearsal``, ``practice``, ``measured``,
+    ``proof`` (in plain torch)."""
     build: Callable[[], Problem]
     verdict: str
     why: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from . import architectures, course, idioms, injected, lookalikes, recurrent, theory, trained, units
+from . import architectures, course, idioms, injected, lookalikes, recurrent, theory, trained, units, unseen
 from .cases import Case
 
 FAMILIES = {
@@ -18,6 +18,7 @@ FAMILIES = {
     "trained": trained,
     "course": course,
     "recurrent": recurrent,
+    "unseen": unseen,
 }
 
 

@@ -7,15 +7,18 @@ really vanishes does not.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 
 import msgspec
 import torch
 from torch import nn
 
 from gradcheck_cli import records
+from gradcheck_cli.config import Thresholds
 from gradcheck_cli.errors import GradcheckError
-from gradcheck_cli.probe.batch import forward, prepare, transmission
+from gradcheck_cli.probe.batch import add_plan, forward, prepare, transmission
+from gradcheck_cli.probe.layers import plan_layers
 from gradcheck_cli.probe.restore import set_mode, unfreeze_if_all_frozen, untouched
 from gradcheck_cli.probe.totals import Totals
 from gradcheck_cli.readings import LayerReading, ParameterReading, Readings
@@ -26,6 +29,9 @@ FAINT = 1e-5
 """A matrix is looked at again where U·‖W‖, what its relative change does to the output, is below this share of the output:
 a hundred times float32's rounding."""
 
+QUESTIONS = 3
+"""±1 entries may cancel in one question by chance, in a bias of few outputs above all."""
+
 FALLS = 1e-5
 """Float64's gradient over float32's below which the latter was rounding noise."""
 
@@ -33,43 +39,76 @@ MOST_PARAMETERS = 50_000_000
 """Larger models are not copied to float64."""
 
 
-def settle_zeros(subject: records.Subject, sample: records.Sample, readings: Readings, *, seed: int = 0) -> Readings:
-    """Mark the parameters whose tiny gradient is exactly zero by structure; only models with such matrices are run again."""
-    suspicious = {w.name for layer in readings.layers for w in layer.weights if _faint(w, readings)}
+def settle_zeros(
+    subject: records.Subject,
+    sample: records.Sample,
+    readings: Readings,
+    *,
+    thresholds: Thresholds | None = None,
+    seed: int = 0,
+) -> Readings:
+    """Tell tiny gradients that are exactly zero by structure; only models with such readings are run again.
+
+    Their parameters are marked, and transmissions and incoming gradients of that kind become the zeros that they are.
+    """
+    faint = (thresholds or Thresholds()).vanishing
+    suspicious = any(_faint(weight, readings) for layer in readings.layers for weight in layer.weights)
+    suspicious |= any(0.0 < (layer.transmission or 0.0) < faint for layer in readings.layers)
     if not suspicious or readings.dtype != "float32" or readings.parameters > MOST_PARAMETERS or not sample.batches:
         return readings
-    exact = _signals_in_double(subject.module, sample.batches[0], readings.mode, seed)
+    single = _asked(subject.module, sample.batches[0], readings.mode, seed, nullcontext(), torch.float32)
+    double = _asked(
+        subject.module, _wide(sample.batches[0]), readings.mode, seed, _double(subject.module), torch.float64
+    )
+    if single is None or double is None:
+        return readings
     zeros = {
-        p.name
-        for layer in readings.layers
-        for p in layer.parameters
-        if p.signal and (exact is not None) and exact.get(p.tied_to or p.name, p.signal) < FALLS * p.signal
+        kind: {name for name, value in found.items() if getattr(double, kind).get(name, value) < FALLS * value}
+        for kind, found in vars(single).items()
     }
-    return msgspec.structs.replace(readings, layers=tuple(_marked(layer, zeros) for layer in readings.layers))
+    return msgspec.structs.replace(readings, layers=tuple(_settled(layer, zeros) for layer in readings.layers))
 
 
 def _faint(weight: ParameterReading, readings: Readings) -> bool:
     return 0.0 < (weight.signal or 0.0) * weight.norm < FAINT * (readings.output_rms or 0.0)
 
 
-def _signals_in_double(module: nn.Module, batch: Batch, mode: str, seed: int) -> dict[str, float] | None:
-    """U of every parameter in float64; None where the model cannot run in it."""
-    wide = Batch(
-        args=map_tensors(_widened, batch.args), kwargs=map_tensors(_widened, dict(batch.kwargs)), size=batch.size
-    )
+@dataclass
+class _Answers:
+    """Norms by name, of several questions to one batch."""
+
+    signals: dict[str, float]
+    transmissions: dict[str, float]
+    incomings: dict[str, float]
+
+
+def _asked(
+    module: nn.Module, batch: Batch, mode: str, seed: int, precision: AbstractContextManager[None], dtype: torch.dtype
+) -> _Answers | None:
+    """None where the model cannot run so."""
     try:
-        with untouched(module), _double(module), torch.inference_mode(False):
+        with untouched(module), precision, torch.inference_mode(False):
             unfreeze_if_all_frozen(module)
             set_mode(module, mode)
             model = prepare(module, seed)
-            run = forward(model, wide)
-            if not run.roots or any(root.dtype is not torch.float64 for root in run.roots):
+            run = forward(model, batch)
+            if not run.roots or any(root.dtype is not dtype for root in run.roots):
                 return None
-            totals = Totals()
-            transmission(model, run, totals, 0, keep=False)
+            totals, plan = Totals(), plan_layers(run.tape, model.owners, model.tied)
+            for draw in range(QUESTIONS):
+                add_plan(totals, plan, run.tape, transmission(model, run, totals, draw))
     except (GradcheckError, RuntimeError, TypeError):  # constants of another dtype, operators without float64
         return None
-    return {name: totals.relative(found.signal.total) for name, found in totals.parameters.items()}
+    return _Answers(
+        {name: totals.relative(found.signal.total) for name, found in totals.parameters.items()},
+        {name: totals.relative(found.out) for name, found in totals.layers.items()},
+        {name: totals.relative(found.incoming) for name, found in totals.layers.items()},
+    )
+
+
+def _wide(batch: Batch) -> Batch:
+    args, kwargs = map_tensors(_widened, (batch.args, dict(batch.kwargs)))
+    return Batch(args=args, kwargs=kwargs, size=batch.size)
 
 
 def _widened(tensor: torch.Tensor) -> torch.Tensor:
@@ -89,6 +128,16 @@ def _double(module: nn.Module) -> Iterator[None]:
             tensor.data = data
 
 
-def _marked(layer: LayerReading, zeros: set[str]) -> LayerReading:
-    parameters = tuple(msgspec.structs.replace(p, structural=True) if p.name in zeros else p for p in layer.parameters)
-    return msgspec.structs.replace(layer, parameters=parameters)
+def _settled(layer: LayerReading, zeros: dict[str, set[str]]) -> LayerReading:
+    names = zeros["signals"]
+    parameters = tuple(
+        msgspec.structs.replace(p, structural=True) if (p.tied_to or p.name) in names else p for p in layer.parameters
+    )
+    silent = bool(layer.transmission) and layer.name in zeros["transmissions"]
+    stops = bool(layer.incoming) and layer.name in zeros["incomings"]
+    return msgspec.structs.replace(
+        layer,
+        parameters=parameters,
+        transmission=0.0 if silent else layer.transmission,
+        incoming=0.0 if stops else layer.incoming,
+    )

@@ -24,6 +24,9 @@ TRUSTED = (1e-30, 1e30)
 CHUNK = 1 << 20
 """Elements that are converted to float64, or scaled, at a time: a copy of a whole embedding table would be large."""
 
+SERIAL = 8192
+"""Elements of float64 of which numpy takes the dot product in one thread."""
+
 
 @dataclass(slots=True)
 class SquareSum:
@@ -59,13 +62,20 @@ def square_sum(tensor: torch.Tensor) -> float:
     """Return Σ|x|² of a tensor of any dtype, shape, layout and device as a float; NaN or infinite only if an element is."""
     array = _fast_view(tensor)
     if array is not None:
-        total = float(np.dot(array, array))  # may overflow; `look` silences numpy's warning once, for all
+        total = _dot(array)  # may overflow; `look` silences numpy's warning once, for all
         if _trusted(total, array.size) or array.dtype == np.float64:
             return total
         rescaled = _rescaled_square_sum(array)
         if rescaled is not None:
             return rescaled
     return _careful_square_sum(tensor)
+
+
+def _dot(array: Floats) -> float:
+    """Σ x². Beyond 10,000 numbers of float64 numpy's BLAS starts threads that wait for each other longer than it takes."""
+    if array.dtype != np.float64 or array.size <= SERIAL:
+        return float(np.dot(array, array))
+    return sum(float(np.dot(p, p)) for p in (array[begin : begin + SERIAL] for begin in range(0, array.size, SERIAL)))
 
 
 def _trusted(total: float, size: int) -> bool:

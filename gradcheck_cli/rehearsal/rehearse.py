@@ -12,7 +12,7 @@ from torch import nn
 
 from gradcheck_cli import records
 from gradcheck_cli.errors import GradcheckError
-from gradcheck_cli.probe import look
+from gradcheck_cli.probe import look, settle_zeros
 from gradcheck_cli.probe.batch import prepare
 from gradcheck_cli.probe.restore import set_mode, unfreeze_if_all_frozen, untouched
 from gradcheck_cli.readings import LayerRehearsal, Readings, Rehearsal
@@ -78,7 +78,8 @@ def _not_rehearsed(readings: Readings, why: str) -> Readings:
 def _look_again(subject: records.Subject, sample: records.Sample, readings: Readings, seed: int) -> Readings | None:
     """The readings of the stepped model; None where its forward fails now, as with weights that overflow."""
     try:
-        return look(subject, sample, mode=readings.mode, lr=readings.lr, optimizer=readings.optimizer, seed=seed)
+        again = look(subject, sample, mode=readings.mode, lr=readings.lr, optimizer=readings.optimizer, seed=seed)
+        return settle_zeros(subject, sample, again, seed=seed)
     except GradcheckError:
         return None
 

@@ -11,10 +11,7 @@ from itertools import pairwise
 from gradcheck_cli.readings import LayerReading, LayerRehearsal, Rehearsal
 from gradcheck_cli.rules import depth
 from gradcheck_cli.rules.notes.converged import is_converged
-from gradcheck_cli.rules.view import View
-
-FITTED = 0.05
-"""Share of the loss of chance below which a sample has been learned."""
+from gradcheck_cli.rules.view import FITTED, View
 
 
 def chosen(view: View) -> Rehearsal | None:

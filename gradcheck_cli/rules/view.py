@@ -11,10 +11,13 @@ from statistics import NormalDist
 
 from gradcheck_cli.config import Thresholds
 from gradcheck_cli.graph import closure
-from gradcheck_cli.readings import LayerReading, Readings, Role
+from gradcheck_cli.readings import LayerReading, ParameterReading, Readings, Role
 
 SMALL, LARGE = 1.0, 10.0
 """Values of a layer are of ordinary size between these, and then only T counts."""
+
+FITTED = 0.05
+"""Share of the loss of chance below which a sample has been learned."""
 
 _BOUNDED_ENDS = ("Softmax", "Sigmoid", "Tanh", "LogSoftmax", "Hardsigmoid")
 
@@ -34,6 +37,16 @@ class View:
         """The readings after the rehearsal's steps; None where there are none."""
         course = self.readings.rehearsal
         return None if course is None or course.after is None else View(course.after, self.thresholds)
+
+    @cached_property
+    def stuck(self) -> bool:
+        """The loss is no small one, and no step of the rehearsal changes it."""
+        course = self.readings.rehearsal
+        if course is None or not course.losses or course.failed is not None or course.after is None:
+            return False
+        first, last = course.losses[0], course.after.loss
+        wrong = first > max(FITTED * abs(course.chance or 0.0), self.thresholds.wrong)
+        return wrong and last is not None and abs(last - first) < self.thresholds.slow * first
 
     @cached_property
     def moved(self) -> dict[str, float]:
@@ -90,14 +103,15 @@ class View:
     def question(self) -> float:
         """What the model's last operation makes of the question; transmissions are taken relative to it.
 
-        A softmax or sigmoid that ends the model belongs to the loss, whose logarithm undoes its slope. A scale that ends it is
+        A softmax or sigmoid that ends the model belongs to the loss, whose logarithm undoes its slope; not where it is saturated
+        and the loss is stuck. A scale that ends it is
         a temperature, as of a contrastive loss; up to `temperature` it is usual.
         """
         slope, scale = 1.0, 1.0
         for layer in self.readings.layers:
             if not layer.gain:
                 continue
-            if layer.final and layer.kind in _BOUNDED_ENDS:
+            if layer.final and layer.kind in _BOUNDED_ENDS and not (self.stuck and self.saturated(layer)):
                 slope = min(slope, layer.gain)
             elif _scales(layer) and self._only_scales_follow(layer):
                 scale = max(scale, min(layer.gain, self.thresholds.temperature))
@@ -170,6 +184,10 @@ class View:
         """Most units of a bounded activation sit where its slope is weak; float32 may round that slope to 0."""
         units = layer.units
         return units is not None and len(units.saturated) >= max(1, self.thresholds.saturated_share * units.units)
+
+    def scale(self, parameter: ParameterReading) -> bool:
+        """A gate that only scales, whatever its shape: no matrix, small or not."""
+        return parameter.name in self.readings.gates and parameter.name.rpartition(".")[2] != "weight"
 
     def gated(self, layer: LayerReading) -> bool:
         """With the shut gates open, the layer hears the output well."""

@@ -154,9 +154,6 @@ def test_a_flag_that_the_caller_has_set_stays(flag: Callable[[], Any]) -> None:
         torch.autograd.set_detect_anomaly(False)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the trial pass that fits the sample lets an embedding rescale the rows it looks up"
-)
 def test_an_embedding_that_rescales_its_rows() -> None:
     model = nn.Sequential(nn.Embedding(7, 6, max_norm=0.5), nn.Flatten(), nn.Linear(30, 3))
     assert_untouched(model, lambda: in_full(model))

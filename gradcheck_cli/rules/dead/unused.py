@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import ClassVar
 
 from gradcheck_cli.readings import LayerReading
@@ -101,5 +102,5 @@ def _same_place(name: str, parts: list[str], place: int) -> bool:
 
 def _stacked(view: View, names: list[str]) -> bool:
     """Each reads, through others, the one before; two at least."""
-    pairs = list(zip(names, names[1:], strict=False))
+    pairs = list(pairwise(names))
     return bool(pairs) and all(before in view.ancestors[after] for before, after in pairs)

@@ -31,7 +31,7 @@ class Diverges:
         model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
         data = torch.randn(128, 8), torch.randn(128, 1)
         options = dict(lr=5.0)
-        # GC209 at 0
+        # GC209 at 2
 
     Healthy.
 

@@ -41,7 +41,7 @@ class PartlySaturated:
             if units is None or not units.saturated or units.seen < view.thresholds.evidence:
                 continue
             share = len(units.saturated) / units.units
-            if share < view.thresholds.saturated_share or layer.multiplied or layer.final:
+            if share < view.thresholds.saturated_share or layer.multiplied or (layer.final and not view.stuck):
                 yield Hit(
                     layer=view.stage(layer),
                     message=f"{len(units.saturated)} of {units.units} units of {layer.name} are saturated",

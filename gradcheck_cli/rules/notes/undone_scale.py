@@ -48,7 +48,10 @@ class UndoneScale:
             t = layer.transmission
             if not t or not view.finite:
                 continue
-            if t < limits.vanishing < view.faint(layer) or view.loud(layer) < limits.burst < limits.exploding < t:
+            if (
+                t / view.question < limits.vanishing < view.faint(layer)
+                or view.loud(layer) < limits.burst < limits.exploding < t
+            ):
                 yield Hit(
                     layer=layer.name,
                     message=f"T is {number(t)}, undone by values of size {number(layer.output_rms or 0.0)}",

@@ -52,7 +52,7 @@ class DeafWeights:
         for layer in view.parametric:
             if faded & view.ancestors[layer.name]:
                 continue  # its input has faded on the way here; that is told where it began
-            influence = _influence(layer)
+            influence = _influence(view, layer)
             heard = view.faint(layer) > view.thresholds.bottleneck and not view.gated(layer)
             if influence is None or not heard or influence / view.question >= view.thresholds.deaf_weights:
                 continue
@@ -65,8 +65,9 @@ class DeafWeights:
             )
 
 
-def _influence(layer: LayerReading) -> float | None:
+def _influence(view: View, layer: LayerReading) -> float | None:
     """The largest U·‖W‖ of its matrices; None where a zero, a gate or a missing reading says more."""
-    found = [w.signal * w.norm for w in layer.weights if w.reached and w.signal and w.norm and not w.structural]
-    opens = any(w.opened_signal for w in layer.weights if not w.signal or not w.norm)
+    matrices = [weight for weight in layer.weights if not view.scale(weight)]
+    found = [w.signal * w.norm for w in matrices if w.reached and w.signal and w.norm and not w.structural]
+    opens = any(w.opened_signal for w in matrices if not w.signal or not w.norm)
     return max(found) if found and not opens else None

@@ -16,7 +16,8 @@ class SaturatedUnits:
 
     What it measures. For each unit the share of samples and positions on which the slope is below 1 % of its maximum; the unit
     is saturated if that is nearly all of them (95 %), the layer ill if half of its units are. Gates (an output that multiplies
-    another path: LSTM, GLU, squeeze-excite) and the model's last activation are not judged: there saturation is a decision.
+    another path: LSTM, GLU, squeeze-excite) are not judged: there saturation is a decision. So it is at the model's last
+    activation, unless the rehearsal shows it to be a wrong one: the loss is no small one, and stands still.
 
     Why it matters. The units still answer, but hundreds of times too weakly; weights in front of them hardly move.
 
@@ -48,7 +49,7 @@ class SaturatedUnits:
                 units is None
                 or not units.bounded
                 or layer.multiplied
-                or layer.final
+                or (layer.final and not view.stuck)
                 or not units.units
                 or not view.finite
             ):

@@ -51,7 +51,7 @@ class WeightsGone:
                 continue  # a gate, or a small branch beside a healthy trunk: it grows by itself
             for weight in layer.weights:
                 rms = weight.norm / max(1, weight.size) ** 0.5
-                if 0.0 < rms < view.thresholds.zero_weight:
+                if 0.0 < rms < view.thresholds.zero_weight and not view.scale(weight):
                     yield Hit(
                         layer=layer.name,
                         culprit=True,
