@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from gradcheck_cli.pipeline import diagnose
 from gradcheck_cli.probe import forensics, look, opening, second_looks, what_if
 from gradcheck_cli.probe.batch import Subject, add_plan, forward, measure, prepare, transmission
-from gradcheck_cli.probe.exactness import _signals_in_double
+from gradcheck_cli.probe.exactness import answers
 from gradcheck_cli.probe.layers import plan_layers
 from gradcheck_cli.probe.restore import untouched
 from gradcheck_cli.probe.totals import Totals
@@ -97,7 +97,7 @@ class Costs:
     def gates_opened(self) -> None:
         """A gate opened in place, and the loss-free pass once more."""
         last = [name for name, value in self.subject.parameters.items() if value.ndim > 1][-1:]
-        with opening.opened(self.subject.parameters, last, torch.Generator().manual_seed(0)):
+        with opening.opened(self.subject.parameters, dict.fromkeys(last, 0.0), torch.Generator().manual_seed(0)):
             run = forward(self.subject, self.batch)
             totals = Totals()
             reading = transmission(self.subject, run, totals, 0, keep=False)
@@ -113,8 +113,8 @@ class Costs:
         second_looks._through_time(self.subject, self.batch, run, second_looks.SecondLooks())
 
     def in_double(self) -> None:
-        """The loss-free pass in float64."""
-        _signals_in_double(self.module, self.batch, "train", 0)
+        """Three questions in float64."""
+        answers(self.module, self.batch, "train", 0, torch.float64)
 
     def what_if(self) -> None:
         """``--precision fp16``."""

@@ -7,7 +7,7 @@ really vanishes does not.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import msgspec
@@ -56,10 +56,8 @@ def settle_zeros(
     suspicious |= any(0.0 < (layer.transmission or 0.0) < faint for layer in readings.layers)
     if not suspicious or readings.dtype != "float32" or readings.parameters > MOST_PARAMETERS or not sample.batches:
         return readings
-    single = _asked(subject.module, sample.batches[0], readings.mode, seed, nullcontext(), torch.float32)
-    double = _asked(
-        subject.module, _wide(sample.batches[0]), readings.mode, seed, _double(subject.module), torch.float64
-    )
+    single = answers(subject.module, sample.batches[0], readings.mode, seed, torch.float32)
+    double = answers(subject.module, sample.batches[0], readings.mode, seed, torch.float64)
     if single is None or double is None:
         return readings
     zeros = {
@@ -74,7 +72,7 @@ def _faint(weight: ParameterReading, readings: Readings) -> bool:
 
 
 @dataclass
-class _Answers:
+class Answers:
     """Norms by name, of several questions to one batch."""
 
     signals: dict[str, float]
@@ -82,16 +80,15 @@ class _Answers:
     incomings: dict[str, float]
 
 
-def _asked(
-    module: nn.Module, batch: Batch, mode: str, seed: int, precision: AbstractContextManager[None], dtype: torch.dtype
-) -> _Answers | None:
-    """None where the model cannot run so."""
+def answers(module: nn.Module, batch: Batch, mode: str, seed: int, dtype: torch.dtype) -> Answers | None:
+    """Ask a float32 model and batch `QUESTIONS` questions in `dtype`, float32 or float64; None where the model cannot run so."""
+    double = dtype is torch.float64
     try:
-        with untouched(module), precision, torch.inference_mode(False):
+        with untouched(module), _double(module) if double else nullcontext(), torch.inference_mode(False):
             unfreeze_if_all_frozen(module)
             set_mode(module, mode)
             model = prepare(module, seed)
-            run = forward(model, batch)
+            run = forward(model, _wide(batch) if double else batch)
             if not run.roots or any(root.dtype is not dtype for root in run.roots):
                 return None
             totals, plan = Totals(), plan_layers(run.tape, model.owners, model.tied)
@@ -99,7 +96,7 @@ def _asked(
                 add_plan(totals, plan, run.tape, transmission(model, run, totals, draw))
     except (GradcheckError, RuntimeError, TypeError):  # constants of another dtype, operators without float64
         return None
-    return _Answers(
+    return Answers(
         {name: totals.relative(found.signal.total) for name, found in totals.parameters.items()},
         {name: totals.relative(found.out) for name, found in totals.layers.items()},
         {name: totals.relative(found.incoming) for name, found in totals.layers.items()},

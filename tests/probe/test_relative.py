@@ -43,14 +43,15 @@ def test_it_is_the_norm_of_gradient_times_value(scale: float) -> None:
     first, second = nn.Linear(8, 16), nn.Linear(16, 3)
     model = nn.Sequential(first, nn.Identity(), second)
     with torch.no_grad():
-        first.weight *= scale
-        first.bias *= scale
-        second.weight *= 1e3
+        first.weight.mul_(scale)
+        first.bias.mul_(scale)
+        second.weight.mul_(1e3)
     subject, batch = prepare(model, 0), Batch(args=(torch.randn(32, 8),), kwargs={}, size=32)
     totals, run = measured(subject, batch, None)
     look_at_loud(subject, batch, totals, run.promoted)
     y = first(batch.args[0]).detach()
-    again, asked = forward(subject, batch), {}
+    again = forward(subject, batch)
+    asked: dict[str, torch.Tensor] = {}
     asked_totals = type(totals)()
     handle = again.tape.operations[0].node.register_prehook(lambda gradients: asked.update(g=gradients[0].clone()))
     transmission(subject, again, asked_totals, 0)
