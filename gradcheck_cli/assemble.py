@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gradcheck_cli import __version__
@@ -22,6 +22,7 @@ from gradcheck_cli.records import (
     SeriesFacts,
     Subject,
     TimeCourse,
+    UnitFacts,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def diagnosis_of(
         ignored=judgement.ignored,
         gradients=_gradient_facts(readings),
         through_time={layer.name: _time_course(layer.time.course) for layer in readings.layers if layer.time},
+        units=_unit_facts(readings),
     )
 
 
@@ -115,6 +117,26 @@ def _gradient_facts(readings: Readings) -> GradientFacts | None:
 def _time_course(course: Sequence[float]) -> TimeCourse:
     places = evenly(len(course), TIME_STEPS)
     return TimeCourse(back=tuple(place + 1 for place in places), shares=tuple(course[-1 - place] for place in places))
+
+
+def _unit_facts(readings: Readings) -> dict[str, UnitFacts]:
+    known = {layer.name: layer.units for layer in readings.layers if layer.units is not None}
+    return {
+        name: UnitFacts(units=units.units, dead=ranges(units.dead), saturated=ranges(units.saturated))
+        for name, units in known.items()
+        if units.dead or units.saturated
+    }
+
+
+def ranges(indices: Iterable[int]) -> str:
+    """Return indices as ranges with both ends, ``0-3,7``."""
+    runs: list[list[int]] = []
+    for index in sorted(indices):
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
 
 
 def evenly(points: int, most: int) -> list[int]:

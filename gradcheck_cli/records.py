@@ -379,6 +379,17 @@ class InitialisationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The 95 % interval of the share that is born dead, 0 … 1."""
 
 
+class UnitFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Which units of a layer do not respond; indices as ranges with both ends, ``0-3,7``, empty for none."""
+
+    units: int
+    """C."""
+    dead: str
+    """Units flat on everything seen."""
+    saturated: str
+    """Units with a slope below 1 % of the maximum on nearly everything seen."""
+
+
 class NotMeasured(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was not measured, and why; never reads as healthy."""
 
@@ -413,6 +424,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """None where no parameter has a gradient, or in a report of an older version."""
     through_time: dict[str, TimeCourse] = {}
     """Recurrent layer → its course; empty where there is none, or in a report of an older version."""
+    units: dict[str, UnitFacts] = {}
+    """Layer that has, or is, an activation with a dead or saturated unit → which; empty in a report of an older version."""
 
     def to_json(self) -> str:
         """The JSON report, version 1, as text with a final newline (see `gradcheck_cli.render.json_v1`)."""

@@ -34,6 +34,7 @@ from gradcheck_cli.rules.notes.never_moved import NeverMoved
 from gradcheck_cli.rules.notes.not_reached import NotReached
 from gradcheck_cli.rules.notes.partly_dead import PartlyDead
 from gradcheck_cli.rules.notes.partly_saturated import PartlySaturated
+from gradcheck_cli.rules.notes.short_memory import ShortMemory
 from gradcheck_cli.rules.notes.tied import Tied
 from gradcheck_cli.rules.notes.transient import Transient
 from gradcheck_cli.rules.notes.undone_scale import UndoneScale
@@ -99,5 +100,6 @@ RULES: tuple[Rule, ...] = (
     Transient(),
     InitialisationRisk(),
     NeverMoved(),
+    ShortMemory(),
 )
 """In the order of their codes; the judge runs all of them."""

@@ -23,6 +23,7 @@ from gradcheck_cli.records import (
     SeriesFacts,
     Spread,
     TimeCourse,
+    UnitFacts,
     Verdict,
 )
 
@@ -82,6 +83,7 @@ SPREADS = st.builds(Spread, lowest=st.integers(-1022, 1024), counts=st.lists(BIN
 IGNORED = st.builds(
     Ignored, code=CODES, layer=NAMES, verdict=VERDICTS, culprit=st.booleans(), message=TEXTS, reason=TEXTS
 )
+RANGES = st.from_regex(r"([0-9]{1,9}(-[0-9]{1,13})?(,[0-9]{1,9}(-[0-9]{1,9})?){0,3})?", fullmatch=True)
 SERIES = st.lists(FLOATS, max_size=3).map(tuple)
 GAPPED = st.lists(st.none() | FLOATS, max_size=3).map(tuple)
 DIAGNOSES = st.builds(
@@ -160,5 +162,6 @@ DIAGNOSES = st.builds(
         st.builds(TimeCourse, back=st.lists(st.integers(1, 2**40), max_size=3).map(tuple), shares=SERIES),
         max_size=2,
     ),
+    units=st.dictionaries(NAMES, st.builds(UnitFacts, units=COUNTS, dead=RANGES, saturated=RANGES), max_size=3),
     not_measured=st.lists(st.builds(NotMeasured, what=TEXTS, why=TEXTS), max_size=8).map(tuple),
 )

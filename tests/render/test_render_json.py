@@ -39,6 +39,7 @@ RECORDS: dict[str, type[msgspec.Struct]] = {
     "gradients": records.GradientFacts,
     "spread": records.Spread,
     "time_course": records.TimeCourse,
+    "unit_facts": records.UnitFacts,
 }
 COMPARED = {
     "comparison": compare.Comparison,
@@ -105,7 +106,7 @@ def test_fields_come_in_the_order_of_the_contract() -> None:
     assert list(report) == [
         *("schema_version", "gradcheck_version", "model", "sample", "verdict", "summary", "culprits"),
         *("layers", "findings", "remedies", "not_measured"),
-        *("series", "initialisation", "rehearsal", "ignored", "gradients", "through_time"),
+        *("series", "initialisation", "rehearsal", "ignored", "gradients", "through_time", "units"),
     ]
     assert list(report["layers"][0])[:6] == ["name", "kind", "parameters", "verdict", "notes", "findings"]
     assert list(report["findings"][0])[:5] == ["code", "layer", "verdict", "confidence", "culprit"]

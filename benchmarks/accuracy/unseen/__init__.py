@@ -5,10 +5,10 @@ a loss that falls, units that stay silent. ``python benchmarks/accuracy/unseen/p
 
 Before any rule was mended by it, gradcheck gave the exact verdict of 416 of these 440 (94.5 %), called 208 of 223 ill ones
 ill and 3 of 217 healthy ones, failed on 3 (two healthy, one ill), named an accepted culprit in 138 of 150, and was right on
-476 of 503 named layers. Labels were never changed after an answer, but the examination was asked in parts, and between them
-the examiner took two cases out (ill of another kind than their label, said gradcheck), accepted more culprits in 19 (mostly
-functions such as ``mul()``; 12 answers became right by it) and withdrew the truth of a layer in 6. As first asked: 416 of
-442 (94.1 %), 210 of 225, 3 of 217, 3 failures, culprits 126 of 149 (84.6 %), layers 478 of 509.
+476 of 503 named layers. It was asked in parts, and once answers were seen the examiner took two cases out (ill of another
+kind than their label, said gradcheck), accepted more culprits in 19 (mostly functions such as ``mul()``; 12 answers became
+right by it) and withdrew the truth of a layer in 6; no label was changed. As first asked: 416 of 442 (94.1 %), 210 of 225,
+3 of 217, 3 failures, culprits 126 of 149 (84.6 %), layers 478 of 509; of 46 cases only the last answers are on record.
 
 Rules have been mended since by what all of it showed, so later figures, those of the held-out half too, are not blind. The
 labels, culprits and layers are the examiner's and stay as they are: where gradcheck differs, gradcheck is to be mended.

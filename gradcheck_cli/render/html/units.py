@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from gradcheck_cli.records import Diagnosis, Finding, LayerReport, Verdict
+from gradcheck_cli.records import Diagnosis, Finding, LayerReport, UnitFacts, Verdict
 from gradcheck_cli.render.by_layer import WELL, findings_of
 from gradcheck_cli.render.html.safe import Anchors
 from gradcheck_cli.render.html.words import badge
 from gradcheck_cli.render.numbers import count
 
-COLUMNS, CELL = 32, 10
-"""Cells in a row, and pixels from one to the next: a row is as wide as a small phone."""
+COLUMNS, CELL, GAP = 32, 10, 2
+"""Cells in a row, and pixels from one to the next and between them: a row is as wide as a small phone."""
 MOST_CELLS = 512
 """Cells of a map; of a wider layer several units share one."""
 OPEN = 12
@@ -29,6 +30,10 @@ LEVELS = 4
 """Depths of colour of a cell that stands for several units."""
 
 
+Span = tuple[int, int]
+"""The first and the last of units that lie side by side."""
+
+
 @dataclass(frozen=True)
 class Units:
     """The units of one activation, or of a layer that has one inside."""
@@ -39,8 +44,8 @@ class Units:
     saturated: bool
     total: int
     off: int
-    where: frozenset[int] | None
-    """Indices of the units that are off; None where the run does not hold them, or where they are all."""
+    where: tuple[Span, ...] | None
+    """Which units are off; None where the run does not tell."""
 
     @property
     def share(self) -> float:
@@ -100,7 +105,7 @@ def _units(diagnosis: Diagnosis) -> Iterator[Units]:
     ]
     for layer, producer in [*pairs, *alone]:
         at = [*found.get(layer.name, ()), *(found.get(producer.name, ()) if producer is not None else ())]
-        yield _of(layer, producer, at)
+        yield _of(layer, producer, diagnosis.units.get(layer.name), at)
 
 
 def _has_units(layer: LayerReport) -> bool:
@@ -114,27 +119,45 @@ def _same_units(one: LayerReport, other: LayerReport) -> bool:
     return all(getattr(one.readings, field) == getattr(other.readings, field) for field in fields)
 
 
-def _of(layer: LayerReport, producer: LayerReport | None, findings: Sequence[Finding]) -> Units:
+def _of(
+    layer: LayerReport, producer: LayerReport | None, facts: UnitFacts | None, findings: Sequence[Finding]
+) -> Units:
     readings = layer.readings
     saturated = readings.dead_units is None
     share = readings.saturated if saturated else readings.dead_units
     total = readings.units
     assert total is not None and share is not None  # noqa: PT018
     off = round(share * total)
-    return Units(
-        layer, producer, saturated, total, off, _where(findings, "saturated" if saturated else "dead_units", total, off)
-    )
+    if facts is not None and facts.units == total:
+        told = list(_spans(facts.saturated if saturated else facts.dead))
+    else:
+        told = _named(findings, "saturated" if saturated else "dead_units")
+    return Units(layer, producer, saturated, total, off, _checked(told, total, off))
 
 
-def _where(findings: Sequence[Finding], kind: str, total: int, off: int) -> frozenset[int] | None:
-    """The findings name the first hundred units."""
+def _spans(ranges: str) -> Iterator[Span]:
+    """Give the units of ``0-3,7``; nothing of what is no list of ranges."""
+    for part in ranges.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and (last or first).isdecimal():
+            yield int(first), int(last or first)
+
+
+def _named(findings: Sequence[Finding], kind: str) -> list[Span]:
+    """Return the units that a finding names: all that a report of an older version holds, the first hundred."""
     for finding in findings:
         units = finding.evidence.get("units")
         if kind in finding.evidence and isinstance(units, list | tuple):
-            named = frozenset(int(unit) for unit in units if isinstance(unit, int | float) and 0 <= unit < total)
-            if len(named) == off:
-                return named
-    return None
+            return [(int(unit), int(unit)) for unit in units if isinstance(unit, int | float) and math.isfinite(unit)]
+    return []
+
+
+def _checked(told: list[Span], total: int, off: int) -> tuple[Span, ...] | None:
+    """Return the spans in order; None where they are not as many units as are off."""
+    spans = sorted(set(told))
+    apart = all(one[1] < other[0] for one, other in pairwise(spans))
+    inside = all(0 <= first <= last < total for first, last in spans)
+    return tuple(spans) if apart and inside and sum(last - first + 1 for first, last in spans) == off else None
 
 
 def _map(units: Units, anchors: Anchors) -> str:
@@ -165,18 +188,30 @@ def _cells(units: Units, each: int, told: str) -> str:
         full = [min(size, max(0, units.off - cell * each)) for cell, size in enumerate(sizes)]
     else:
         full = [0] * len(sizes)
-        for unit in units.where:
-            full[unit // each] += 1
-    paths: dict[int, list[str]] = {}
-    for cell, (amount, size) in enumerate(zip(full, sizes, strict=True)):
-        x, y = cell % COLUMNS * CELL, cell // COLUMNS * CELL + CELL // 2 - 1
-        if amount:
-            paths.setdefault(math.ceil(amount / size * LEVELS), []).append(f"M{x} {y}h8")
-    drawn = "".join(f'<path class="q{level}" d="{"".join(path)}"/>' for level, path in sorted(paths.items()))
+        for first, last in units.where:
+            for cell in range(first // each, last // each + 1):
+                full[cell] += min(last, cell * each + each - 1) - max(first, cell * each) + 1
+    levels = [math.ceil(amount / size * LEVELS) for amount, size in zip(full, sizes, strict=True)]
+    drawn = "".join(f'<path class="q{level}" d="{_runs(levels, level)}"/>' for level in sorted({*levels} - {0}))
     rows = math.ceil(len(sizes) / COLUMNS)
     kind = "saturated" if units.saturated else "dead"
     box = f'viewBox="0 0 {COLUMNS * CELL} {rows * CELL}" width="{COLUMNS * CELL}" height="{rows * CELL}"'
     return f'<svg class="cells {kind}" {box} role="img" aria-label="{told}">{_ground(len(sizes))}{drawn}</svg>'
+
+
+def _runs(levels: Sequence[int], wanted: int) -> str:
+    """One stroke for cells of a level that lie side by side; the style sheet's dashes part them."""
+    strokes: list[str] = []
+    cell = 0
+    while cell < len(levels):
+        end = cell
+        while end < len(levels) and levels[end] == wanted and end // COLUMNS == cell // COLUMNS:
+            end += 1
+        if end > cell:
+            x, y = cell % COLUMNS * CELL, cell // COLUMNS * CELL + CELL // 2 - 1
+            strokes.append(f"M{x} {y}h{(end - cell) * CELL - GAP}")
+        cell = max(end, cell + 1)
+    return "".join(strokes)
 
 
 def _ground(cells: int) -> str:

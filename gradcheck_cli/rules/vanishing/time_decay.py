@@ -49,7 +49,7 @@ class TimeDecay:
             time = layer.time
             if time is None or not view.finite or not layer.trainable or not time.reach < view.thresholds.time_reach:
                 continue
-            if _gated(layer) and time.gain >= view.thresholds.gated_time_gain:
+            if half_open(view, layer):
                 continue
             yield Hit(
                 layer=layer.name,
@@ -65,6 +65,13 @@ class TimeDecay:
                     "cause": "time",
                 },
             )
+
+
+def half_open(view: View, layer: LayerReading) -> bool:
+    """Its first step is out of reach for no other reason than forget gates that are half open, as they begin."""
+    time = layer.time
+    faint = time is not None and layer.trainable and time.reach < view.thresholds.time_reach
+    return time is not None and faint and _gated(layer) and time.gain >= view.thresholds.gated_time_gain
 
 
 def _gated(layer: LayerReading) -> bool:
