@@ -60,7 +60,7 @@ class ParameterReading(msgspec.Struct, frozen=True, kw_only=True):
     """‖∂L/∂W‖, root mean square over batches; None without a loss."""
     loss_gradient_nonfinite: int = 0
     spread: Spread | None = None
-    """Magnitudes of the elements of ∂L/∂W, without a loss of ∂(v·out)/∂W; None where there is no gradient."""
+    """Magnitudes of the elements of ∂L/∂W on the first batch, without a loss of ∂(v·out)/∂W; None without a gradient."""
     signal_nonfinite: int = 0
     structural: bool = False
     """`signal` is rounding noise around an exact zero: repeated in float64, it fell with the precision."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TELLING = ("text", "markdown", "github")
 """Formats in which the comparison with the baseline stands beside the report, or in its place."""
-AGAINST = ("json", "junit", "sarif", "csv")
+AGAINST = ("json", "junit", "sarif", "csv", "html")
 """Formats whose renderer tells the comparison within the report."""
 NAMING = (*TELLING, "junit")
 """Formats that name what got worse at first sight."""

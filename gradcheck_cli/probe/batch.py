@@ -111,7 +111,10 @@ def forward_failed(error: Exception, scopes: Scopes) -> NotCompleted:
 def measure(
     subject: Subject, batch: Batch, loss: Callable[[Any, Any], torch.Tensor] | None, *, keep: bool = True
 ) -> tuple[Totals, Run]:
-    """Measure one batch: both backward passes. `keep`: the run's graph stays, for the caller's second looks."""
+    """Measure one batch: both backward passes.
+
+    `keep`: it is the first, whose graph stays for the caller's second looks, and whose gradients' magnitudes are counted.
+    """
     run = forward(subject, batch)
     totals = Totals(samples=batch.size, batches=1, unregistered=run.tape.unregistered)
     for tensor in predictions(run.output):
@@ -119,7 +122,7 @@ def measure(
         totals.output_nonfinite += count_spoilt(tensor)
     units = dict(_units(run.tape))
     if run.roots:
-        reading = transmission(subject, run, totals, 0, keep=keep or loss is not None, spread=loss is None)
+        reading = transmission(subject, run, totals, 0, keep=keep or loss is not None, spread=keep and loss is None)
         run.promoted = _promoted(run.tape, reading)
         plan = plan_layers(run.tape, subject.owners, subject.tied, run.promoted)
         add_plan(totals, plan, run.tape, reading)
@@ -334,7 +337,8 @@ def _loss_pass(
         parameter.loss_gradient.add(total, 1)
         if total - total != 0.0:
             parameter.loss_gradient_nonfinite += count_nonfinite(gradient)
-        parameter.add_spread(spread_of(gradient))
+        if keep:
+            parameter.add_spread(spread_of(gradient))
 
     try:
         differentiate([value], None, subject.parameters, receive, retain_graph=keep)

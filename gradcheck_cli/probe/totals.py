@@ -24,7 +24,7 @@ class ParameterTotals:
     loss_gradient: SquareSum = field(default_factory=SquareSum)
     loss_gradient_nonfinite: int = 0
     spread: Spread | None = None
-    """Magnitudes of the loss's gradient, without a loss of the signal."""
+    """Magnitudes of the loss's gradient, without a loss of the signal, on the first batch."""
     reached: bool = False
 
     def merge(self, other: ParameterTotals) -> None:

@@ -21,7 +21,8 @@ DRAWN = 64
 """The same for the SVG."""
 LANE = 0.1
 """Share of the axis that is added for 0, and for infinity."""
-DIGITS = 4
+DIGITS = 3
+"""Digits of what is given to the script: more cannot be told apart on the axis."""
 WIDE = 50.0
 """Largest value over the smallest from which an axis is logarithmic."""
 
@@ -174,17 +175,22 @@ def _drawn(chart: Chart, lanes: _Lanes) -> str:
 
 
 def _path(curve: Curve, xs: Sequence[float], lanes: _Lanes) -> str:
-    steps, before = [], None
+    steps: list[tuple[str, int, int]] = []
+    before = None
     for at in thinned(min(len(xs), len(curve.values)), DRAWN):
         value = lanes.at(curve.values[at])
         here = None if value is None else (round(xs[at]), round(TOP + lanes.scale.place(value)))
-        if here is not None:
-            # A line of no length is a dot, where a point stands alone.
-            steps.append(
-                f"M{here[0]} {here[1]}h0" if before is None else f"l{here[0] - before[0]} {here[1] - before[1]}"
-            )
+        if here is not None and before is None:
+            steps.append(("M", *here))
+        elif here is not None and before is not None:
+            right, down = here[0] - before[0], here[1] - before[1]
+            if steps[-1][0] == "l" and steps[-1][1] * down == steps[-1][2] * right:
+                right, down = right + steps[-1][1], down + steps.pop()[2]  # straight on
+            steps.append(("l", right, down))
         before = here
-    return f'<path class="curve {curve.style}" d="{"".join(steps)}"><title>{prose(elided(curve.name, LONGEST))}</title></path>'
+    # A line of no length is a dot, where a point stands alone.
+    drawn = "".join(f"{step}{x} {y}{'h0' if step == 'M' else ''}" for step, x, y in steps)
+    return f'<path class="curve {curve.style}" d="{drawn}"><title>{prose(elided(curve.name, LONGEST))}</title></path>'
 
 
 def _front(curve: Curve) -> int:

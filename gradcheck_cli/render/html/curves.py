@@ -180,8 +180,13 @@ def _loss_told(course: RehearsalFacts, before: float | None) -> str:
     if before is None or course.loss_after is None:
         went = "Afterwards the mean loss could not be measured."
     else:
-        went = f"Mean over all batches: {before:.3g} before, {course.loss_after:.3g} after."
+        went = f"Mean over all batches: {_three(before)} before, {_three(course.loss_after)} after."
     return f"{steps} {went} Batches take turns, so the line may zigzag."
+
+
+def _three(value: float) -> str:
+    """Three digits, zeros too: 2.31 and 2.30 are to be compared."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _relative(norms: Sequence[float]) -> list[float | None]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 
+from gradcheck_cli.compare import Comparison, compare
 from gradcheck_cli.records import Diagnosis, NotMeasured
-from gradcheck_cli.render.by_layer import grouped
 from gradcheck_cli.render.glyphs import UNICODE, word
-from gradcheck_cli.render.html import curves, flow, layers, remedies, units, words
+from gradcheck_cli.render.html import change, curves, flow, layers, remedies, units, words
 from gradcheck_cli.render.html.head import head
 from gradcheck_cli.render.html.safe import Anchors, elided, name, prose, text
 from gradcheck_cli.render.numbers import count
@@ -19,13 +20,19 @@ from gradcheck_cli.render.numbers import count
 TITLE = 60
 """Characters of the model's name in the page's title."""
 
+_SPACE = re.compile(r"\s*([{};,])\s*|(?<=:)\s+")
+"""What a style sheet can do without; a space before a colon can mean something."""
 Section = tuple[str, str, str, str, str]
 """Id, word in the navigation, heading, what it shows in a sentence, and the body; without a body it is left out."""
 
 
-def render(diagnosis: Diagnosis) -> str:
-    """Return the page with a final newline; the same diagnosis gives the same bytes."""
-    there = [section for section in _sections(diagnosis) if section[-1]]
+def render(diagnosis: Diagnosis, baseline: Diagnosis | None = None) -> str:
+    """Return the page with a final newline; the same diagnosis gives the same bytes.
+
+    Against a baseline it begins with what changed, and marks it in the picture and in the table.
+    """
+    comparison = compare(baseline, diagnosis) if baseline is not None else None
+    there = [section for section in _sections(diagnosis, baseline, comparison) if section[-1]]
     links = "".join(f'<li><a href="#{ident}">{short}</a></li>' for ident, short, *_ in there)
     body = "\n".join(map(_section, there))
     style = _asset("uplot.min.css") + _slim("page.css")
@@ -41,21 +48,29 @@ def render(diagnosis: Diagnosis) -> str:
         '<a class="skip" href="#main">Skip to the report</a>\n'
         f'<nav class="bar-top" aria-label="Sections"><a class="brand" href="#top">gradcheck</a><ul>{links}</ul>'
         '<button type="button" id="theme" class="needs-script">Dark</button></nav>\n'
-        f'<main id="main">\n{head(diagnosis, Anchors(diagnosis))}\n{body}\n</main>\n{_foot(diagnosis)}\n'
+        f'<main id="main">\n{head(diagnosis, Anchors(diagnosis), comparison)}\n{body}\n</main>\n{_foot(diagnosis)}\n'
         '<div id="tip" aria-hidden="true" hidden></div>\n'
         f"{''.join(f'<script>{script}</script>' for script in scripts)}\n</body>\n</html>\n"
     )
 
 
-def _sections(diagnosis: Diagnosis) -> Iterator[Section]:
+def _sections(diagnosis: Diagnosis, baseline: Diagnosis | None, comparison: Comparison | None) -> Iterator[Section]:
     anchors = Anchors(diagnosis)
+    yield ("change", "Change", "Since the baseline", "", change.section(comparison, anchors))
     yield (
         "flow",
         "Flow",
         "Gradient flow",
         "How strongly a random question put to the output is heard at each layer: its transmission T, on a log scale. "
         "Near 1 the layer hears it as it was asked; far below it hardly learns; far above it is shaken. No loss enters.",
-        flow.picture(diagnosis),
+        flow.picture(diagnosis, baseline),
+    )
+    yield (
+        "remedies",
+        "Remedies",
+        "Remedies",
+        "What to change, best first, with the names of this model.",
+        remedies.section(diagnosis, anchors),
     )
     yield (
         "units",
@@ -93,18 +108,11 @@ def _sections(diagnosis: Diagnosis) -> Iterator[Section]:
         curves.initialisation(diagnosis.initialisation),
     )
     yield (
-        "remedies",
-        "Remedies",
-        "Remedies",
-        "What to change, best first, with the names of this model.",
-        remedies.section(diagnosis, anchors),
-    )
-    yield (
         "layers",
         "Layers",
         "Layers",
         "In forward order. A row unfolds to what was found; a head sorts.",
-        layers.section(diagnosis),
+        layers.section(diagnosis, comparison),
     )
     yield (
         "codes",
@@ -138,9 +146,12 @@ def _section(section: Section) -> str:
 
 def _ignored(diagnosis: Diagnosis, anchors: Anchors) -> str:
     """What the user asked not to be told, a line a rule and reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for each in diagnosis.ignored:
+        groups.setdefault((each.code, each.reason), []).append(each.layer)
     items = "".join(
-        f"<li>{words.rule_link(rule)} at {anchors.links(tuple(names), 6)}: {prose(why)}</li>"
-        for rule, names, why in grouped(diagnosis.ignored)
+        f"<li>{words.rule_link(code)} at {anchors.links(tuple(names), 6)}, {words.ignored_because(why)}</li>"
+        for (code, why), names in groups.items()
     )
     return f'<ul class="gaps">{items}</ul>' if items else ""
 
@@ -175,9 +186,10 @@ def _asset(file: str) -> str:
 
 @cache
 def _slim(file: str) -> str:
-    """A file of our own without indents, empty lines and lines that are comments."""
+    """A file of our own without indents, empty lines and lines that are comments; of style sheets, without most spaces."""
     stripped = (line.strip() for line in _asset(file).splitlines())
-    return "\n".join(line for line in stripped if line and not line.startswith("//"))
+    slim = "\n".join(line for line in stripped if line and not line.startswith("//"))
+    return _SPACE.sub(r"\1", slim).replace(";}", "}") if file.endswith(".css") else slim
 
 
 def _library() -> str:

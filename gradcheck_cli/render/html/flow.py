@@ -41,12 +41,13 @@ CROWDED_SIZE = 0.55
 """… by this factor."""
 
 
-def picture(diagnosis: Diagnosis) -> str:
-    """Return the figure; the empty text where the model has no layers."""
+def picture(diagnosis: Diagnosis, baseline: Diagnosis | None = None) -> str:
+    """Return the figure, with the course of the baseline behind; the empty text where the model has no layers."""
     layers = diagnosis.layers
     if not layers:
         return ""
-    plot = _Plot(layers)
+    was = {layer.name: layer.readings.transmission for layer in baseline.layers} if baseline is not None else {}
+    plot = _Plot(layers, [was.get(layer.name) for layer in layers])
     crowded = len(layers) > CROWDED
     sides = '<div class="sides"><span>← input</span><span>depth, in forward order</span><span>output →</span></div>'
     size = f'width="100%" height="{plot.height}" data-layers="{len(layers)}"'
@@ -62,11 +63,14 @@ def picture(diagnosis: Diagnosis) -> str:
 class _Plot:
     """Where everything lies in the picture."""
 
-    def __init__(self, layers: Sequence[LayerReport]) -> None:
+    def __init__(self, layers: Sequence[LayerReport], before: Sequence[float | None]) -> None:
         self.layers = layers
-        values = [layer.readings.transmission for layer in layers]
+        self.before = before
+        """Transmissions in the baseline; none without one."""
+        self.now = values = [layer.readings.transmission for layer in layers]
         known = [value for value in values if value is not None]
-        self.scale: Scale = decades(known, HEIGHT, at_least=(BAND[0] - 1, BAND[1] + 1))
+        past = [value for value in before if value is not None]
+        self.scale: Scale = decades([*known, *past], HEIGHT, at_least=(BAND[0] - 1, BAND[1] + 1))
         self.has_zero = any(value == 0 for value in known)
         self.has_infinite = any(not math.isfinite(value) for value in known)
         self.has_unknown = len(known) < len(values)
@@ -112,7 +116,8 @@ class _Plot:
         stretched = (
             f'viewBox="0 0 {width} {self.height}" preserveAspectRatio="none" width="100%" height="{self.height}"'
         )
-        yield f'<svg {stretched}><path class="course" d="{self._course()}"/>{"".join(self._dots())}</svg>'
+        past = f'<path class="course before" d="{self._course(self.before)}"/>' if self.compared else ""
+        yield f'<svg {stretched}>{past}<path class="course" d="{self._course(self.now)}"/>{"".join(self._dots())}</svg>'
         yield from self._marks()
         yield from self._culprits()
         yield f'<line class="cross" id="flow-cross" y1="{TOP}" y2="{self.foot}" x1="-9" x2="-9"/>'
@@ -151,11 +156,15 @@ class _Plot:
                 anchor = ' class="first"' if at < EDGE else ' class="last"' if at > 1 - EDGE else ""
                 yield f'<text x="{self.x(place)}" y="{self.foot + 16}"{anchor}>{place + 1:,}</text>'
 
-    def _course(self) -> str:
+    @property
+    def compared(self) -> bool:
+        """True where the baseline has a course to draw."""
+        return any(value is not None and 0 < value < math.inf for value in self.before)
+
+    def _course(self, values: Sequence[float | None]) -> str:
         """The line through the layers in forward order, with a gap where there is no place on the log axis."""
         steps, drawing = [], False
-        for place, layer in enumerate(self.layers):
-            value = layer.readings.transmission
+        for place, value in enumerate(values):
             on_axis = value is not None and 0 < value < math.inf
             if on_axis:
                 steps.append(f"{'L' if drawing else 'M'}{place + 0.5:g} {self.y(value):g}")
@@ -212,7 +221,9 @@ def _legend(plot: _Plot) -> str:
     ]
     if any(layer.culprit for layer in plot.layers):
         keys.append('<span class="key"><i class="k-ring"></i>culprit</span>')
-    keys.append(f'<span class="key"><i class="k-band"></i>usual: {power(BAND[0])} to {power(BAND[1])}</span>')
+    if plot.compared:
+        keys.append('<span class="key"><i class="k-before"></i>in the baseline</span>')
+    keys.append(f'<span class="key"><i class="k-band"></i>usual: T from {power(BAND[0])} to {power(BAND[1])}</span>')
     if limits := plot.thresholds():
         where = " and ".join(number(value) for value in limits)
         keys.append(f'<span class="key"><i class="k-limit"></i>{where}: beyond, the rules look closer</span>')

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
-from gradcheck_cli.records import SEVERITY, Diagnosis, Finding, LayerReadings, LayerReport, Verdict
-from gradcheck_cli.render.by_layer import findings_of, role, said
+from gradcheck_cli.compare import Comparison
+from gradcheck_cli.records import SEVERITY, Diagnosis, LayerReadings, LayerReport
+from gradcheck_cli.render.by_layer import role
 from gradcheck_cli.render.glyphs import UNICODE, word
+from gradcheck_cli.render.html.change import KINDS
+from gradcheck_cli.render.html.details import Details
 from gradcheck_cli.render.html.safe import elided, path, prose, text
-from gradcheck_cli.render.html.words import READINGS, badge, rule_link
+from gradcheck_cli.render.html.words import READINGS, badge
 from gradcheck_cli.render.numbers import count, number, percent
 
-NAMED = 12
-"""Things of a list of evidence that are shown."""
 
-
-def section(diagnosis: Diagnosis) -> str:
+def section(diagnosis: Diagnosis, comparison: Comparison | None = None) -> str:
     """Return the filter and the table; the empty text where the model has no layers."""
     if not diagnosis.layers:
         return ""
-    found = findings_of(diagnosis)
-    rows = "\n".join(_row(place, layer, found.get(layer.name, [])) for place, layer in enumerate(diagnosis.layers))
+    details = Details(diagnosis, comparison)
+    rows = "\n".join(_row(place, layer, details) for place, layer in enumerate(diagnosis.layers))
     absent = " ".join(f"no-{column}" for column in _empty(diagnosis))
     return (
-        f"{_filter(diagnosis)}"
+        f"{_filter(diagnosis, details)}"
         f'<div class="table"><table class="{absent}" id="layer-table"><caption class="hidden">All layers in forward order</caption>'
         f"<thead><tr>{_heads()}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"
         f'<p class="none" id="none-left" hidden>No layer matches.</p>'
@@ -36,11 +36,17 @@ def _empty(diagnosis: Diagnosis) -> list[int]:
     return [column for column, empty in enumerate(zip(*cells, strict=True), start=4) if all(empty)]
 
 
-def _filter(diagnosis: Diagnosis) -> str:
+def _filter(diagnosis: Diagnosis, details: Details) -> str:
     seen = [verdict for verdict in SEVERITY if any(layer.verdict is verdict for layer in diagnosis.layers)]
     buttons = "".join(
         f'<button type="button" aria-pressed="false" data-verdict="{verdict.value}">{badge(verdict)}</button>'
         for verdict in seen
+    )
+    changes = {details.change(layer) for layer in diagnosis.layers}
+    buttons += "".join(
+        f'<button type="button" aria-pressed="false" data-change="{kind}">{title.split(",")[0].lower()}</button>'
+        for kind, title in KINDS.items()
+        if kind in changes and kind != "moved"
     )
     return (
         '<div class="filter needs-script" role="group" aria-label="Filter the layers">'
@@ -60,15 +66,17 @@ def _heads() -> str:
     return f'{cells}<th scope="col" class="why"><span class="hidden">what was found</span></th>'
 
 
-def _row(place: int, layer: LayerReport, findings: Sequence[Finding]) -> str:
+def _row(place: int, layer: LayerReport, details: Details) -> str:
     numbers = "".join(f"<td>{cell}</td>" for cell in _numbers(layer.readings))
     kind = f"<i>{prose(elided(layer.kind, 40))}</i>"
-    part = role(layer, findings)
-    why = _why(layer, findings)
-    shown = f"<b>{UNICODE.verdicts[layer.verdict]} {word(layer.verdict)}</b>{f' <small>{part}</small>' if part else ''}"
+    parts = ", ".join(filter(None, (role(layer, details.findings(layer)), details.was(layer))))
+    kept = f' data-change="{change}"' if (change := details.change(layer)) else ""
+    shown = (
+        f"<b>{UNICODE.verdicts[layer.verdict]} {word(layer.verdict)}</b>{f' <small>{parts}</small>' if parts else ''}"
+    )
     return (
-        f'<tr id="l{place}" data-verdict="{layer.verdict.value}"><td>{place + 1}</td>'
-        f'<th scope="row">{path(layer.name, ".")} {kind}</th><td>{shown}</td>{numbers}<td class="why">{why}</td></tr>'
+        f'<tr id="l{place}" data-verdict="{layer.verdict.value}"{kept}><td>{place + 1}</td>'
+        f'<th scope="row">{path(layer.name, ".")} {kind}</th><td>{shown}</td>{numbers}<td class="why">{details.of(layer)}</td></tr>'
     )
 
 
@@ -91,60 +99,3 @@ def _off(readings: LayerReadings) -> str:
     kind = "dead" if readings.dead_units is not None else "sat."
     off = round(share * readings.units)
     return f"{off}/{readings.units}{f' {kind}' if off else ''}"
-
-
-def _why(layer: LayerReport, findings: Sequence[Finding]) -> str:
-    more = _through_time(layer.readings)
-    if not findings and not layer.notes and not more:
-        return ""
-    first = (
-        f"{text(findings[0].code)} {prose(said(findings[0]))}" if findings else prose(", ".join(layer.notes) or more)
-    )
-    items = "".join(_finding(finding, told=place == 0) for place, finding in enumerate(findings))
-    notes = f"<p>Notes: {prose(', '.join(layer.notes))}</p>" if layer.notes else ""
-    time = f"<p>{more}</p>" if more else ""
-    return f"<details><summary>{first}</summary>{notes}{time}<ul>{items}</ul></details>"
-
-
-def _finding(finding: Finding, *, told: bool) -> str:
-    """Return one finding; its sentence is `told` already where it is the first."""
-    kind = "note" if finding.verdict is Verdict.HEALTHY else word(finding.verdict)
-    symbol = UNICODE.verdicts[finding.verdict]
-    part = (
-        ""
-        if finding.verdict is Verdict.HEALTHY
-        else ", culprit"
-        if finding.culprit
-        else ", victim"
-        if finding.because_of
-        else ""
-    )
-    evidence = " · ".join(f"{prose(key.replace('_', ' '))} {_value(value)}" for key, value in _told(finding.evidence))
-    return (
-        f"<li>{rule_link(finding.code)} {symbol} {kind}{part}, {percent(finding.confidence)} sure"
-        f"{'' if told else f': {prose(said(finding))}'}{f'<br><small>{evidence}</small>' if evidence else ''}</li>"
-    )
-
-
-def _told(evidence: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Evidence but the units, which the map shows."""
-    return ((key, value) for key, value in evidence.items() if key != "units")
-
-
-def _value(value: object) -> str:
-    if isinstance(value, list | tuple):
-        more = f" and {len(value) - NAMED:,} more" if len(value) > NAMED else ""
-        return ", ".join(_value(each) for each in value[:NAMED]) + more
-    if isinstance(value, float):
-        return number(value)
-    return f"{value:,}" if isinstance(value, int) else prose(str(value))
-
-
-def _through_time(readings: LayerReadings) -> str:
-    if readings.time_gain is None:
-        return ""
-    steps = f" over {count(readings.time_steps, 'step')}" if readings.time_steps is not None else ""
-    reach = (
-        f"; the first step hears {number(readings.time_reach)} of the last" if readings.time_reach is not None else ""
-    )
-    return f"Through time: gain {number(readings.time_gain)} per step{steps}{reach}."

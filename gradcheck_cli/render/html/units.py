@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +31,7 @@ LEVELS = 4
 """Depths of colour of a cell that stands for several units."""
 
 
+_RANGE = re.compile(r"([0-9]{1,15})(?:-([0-9]{1,15}))?")
 Span = tuple[int, int]
 """The first and the last of units that lie side by side."""
 
@@ -136,11 +138,9 @@ def _of(
 
 
 def _spans(ranges: str) -> Iterator[Span]:
-    """Give the units of ``0-3,7``; nothing of what is no list of ranges."""
-    for part in ranges.split(","):
-        first, _, last = part.partition("-")
-        if first.isdecimal() and (last or first).isdecimal():
-            yield int(first), int(last or first)
+    """Give the units of ``0-3,7``."""
+    for first, last in _RANGE.findall(ranges):
+        yield int(first), int(last or first)
 
 
 def _named(findings: Sequence[Finding], kind: str) -> list[Span]:

@@ -56,6 +56,11 @@ TERMS: tuple[tuple[str, str], ...] = (
         "a few optimiser steps on a copy in memory, to see what training would do; the saved model is not changed",
     ),
     ("note", "what looks ill and is not: frozen, gated, converged, a few dead units, and the like"),
+    (
+        "gradient elements",
+        "in a row that unfolds: a histogram of the sizes of all elements of the layer's gradient, from the smallest to the "
+        "largest; a bar is a factor of two, or several",
+    ),
     ("confidence", "how sure a finding is, from how far its numbers lie beyond the threshold"),
 )
 
@@ -65,6 +70,11 @@ def badge(verdict: Verdict, role: str = "") -> str:
     more = f' <span class="role">{text(role)}</span>' if role else ""
     symbol = f'<span class="glyph" aria-hidden="true">{UNICODE.verdicts[verdict]}</span>'
     return f'<span class="badge {CLASSES[verdict]}">{symbol} {word(verdict)}</span>{more}'
+
+
+def ignored_because(reason: str) -> str:
+    """Return that something is ignored, and why, in the user's words."""
+    return f"ignored, because {prose(reason)}" if reason else "ignored, no reason given"
 
 
 def glossary() -> str:

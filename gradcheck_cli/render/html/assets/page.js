@@ -75,28 +75,29 @@
   const pressed = all(".filter button");
   const filter = () => {
     const wanted = find.value.trim().toLowerCase();
-    const verdicts = pressed.filter((button) => button.getAttribute("aria-pressed") === "true").map((button) => button.dataset.verdict);
+    const held = pressed.filter((button) => button.getAttribute("aria-pressed") === "true");
+    const verdicts = held.map((button) => button.dataset.verdict).filter(Boolean);
+    const changes = held.map((button) => button.dataset.change).filter(Boolean);
     let left = 0;
     for (const row of rows) {
       const text = wanted && `${row.cells[1].textContent} ${row.cells[row.cells.length - 1].textContent}`.toLowerCase();
-      const stays = (!verdicts.length || verdicts.includes(row.dataset.verdict)) && (!wanted || text.includes(wanted));
+      const stays = (!verdicts.length || verdicts.includes(row.dataset.verdict)) && (!changes.length || changes.includes(row.dataset.change)) && (!wanted || text.includes(wanted));
       row.hidden = !stays;
       left += stays;
     }
     shown.textContent = left === rows.length ? `${left.toLocaleString("en")} layers` : `${left.toLocaleString("en")} of ${rows.length.toLocaleString("en")} layers`;
     one("#none-left").hidden = left > 0;
   };
-  const press = (verdict, alone) => {
-    pressed.forEach((button) => {
-      const mine = button.dataset.verdict === verdict;
-      const was = button.getAttribute("aria-pressed") === "true";
-      button.setAttribute("aria-pressed", String(alone ? mine : mine ? !was : was));
-    });
+  const pressAlone = (verdict) => {
+    pressed.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict)));
     filter();
   };
   find?.addEventListener("input", filter);
-  pressed.forEach((button) => button.addEventListener("click", () => press(button.dataset.verdict, false)));
-  all(".counts a").forEach((link) => link.addEventListener("click", () => press(link.dataset.verdict, true)));
+  pressed.forEach((button) => button.addEventListener("click", () => {
+    button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+    filter();
+  }));
+  all(".counts a").forEach((link) => link.addEventListener("click", () => pressAlone(link.dataset.verdict)));
 
   // A link to a row or to a manual shows what it leads to, filtered out or folded.
   const arrive = () => {
@@ -104,7 +105,7 @@
     if (!target) return;
     if (target.hidden) {
       find.value = "";
-      press(null, true);
+      pressAlone(null);
     }
     const folded = target.matches("details") ? target : one("details", target);
     if (folded && target.matches("tr, details")) folded.open = true;

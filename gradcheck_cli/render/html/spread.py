@@ -1,0 +1,56 @@
+"""How large the elements of a layer's gradient are: a histogram as small as a word."""
+
+from __future__ import annotations
+
+import math
+
+from gradcheck_cli.records import Spread
+from gradcheck_cli.render.numbers import number, percent
+
+HEIGHT = 32
+"""Pixels of the highest bar."""
+BAR = 6
+"""Pixels of a bar's width."""
+MOST_BARS = 40
+"""Of more bins, several stand side by side in a bar."""
+
+
+def typical(spread: Spread) -> float | None:
+    """Return the size that half of the elements that are not 0 exceed, to a factor of two; None of none."""
+    total = sum(spread.counts)
+    seen = 0
+    for place, amount in enumerate(spread.counts):
+        seen += amount
+        if total and 2 * seen >= total:
+            return _size(spread.lowest + place - 0.5)
+    return None
+
+
+def histogram(spread: Spread) -> str:
+    """Return the bars between the sizes of the smallest and the largest element, and the share of exact zeros."""
+    filled = [place for place, amount in enumerate(spread.counts) if amount > 0]
+    zeros = spread.zeros / ((sum(spread.counts) + spread.zeros) or 1)
+    none = f"{percent(zeros)} exactly 0" if spread.zeros else ""
+    if not filled:
+        return f'<p class="spread">{none}</p>' if none else ""
+    counts = spread.counts[filled[0] : filled[-1] + 1]
+    each = math.ceil(len(counts) / MOST_BARS)
+    bars = [sum(counts[at : at + each]) for at in range(0, len(counts), each)]
+    low, high = (_size(spread.lowest + at) for at in (filled[0] - 1, filled[-1]))
+    width = len(bars) * BAR
+    return (
+        f'<p class="spread">{number(low)}<svg width="{width}" height="{HEIGHT}" aria-hidden="true"><path d="{_outline(bars)}"/></svg>'
+        f"{number(high)} {none}</p>"
+    )
+
+
+def _outline(bars: list[int]) -> str:
+    """The edge of all bars together; what is there at all is at least a pixel high."""
+    highest = max(bars)
+    heights = [math.ceil(amount / highest * HEIGHT) for amount in bars]
+    steps = [f"v{before - here}h{BAR}" for before, here in zip([0, *heights], heights, strict=False)]
+    return f"M0 {HEIGHT}{''.join(steps)}V{HEIGHT}z"
+
+
+def _size(exponent: float) -> float:
+    return float(2.0 ** max(-1074.0, min(1023.0, exponent)))
