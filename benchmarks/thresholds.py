@@ -216,30 +216,146 @@ def moved(name: str, value: float) -> Thresholds:
     return msgspec.structs.replace(present, **changed)
 
 
-def names_culprit(readings: Readings, thresholds: Thresholds, codes: Sequence[str], verdict: str) -> bool:
-    """One of the rules with these codes and this verdict names a culprit."""
+def hit(readings: Readings, thresholds: Thresholds, codes: Sequence[str], verdict: str) -> bool:
+    """Rules with these codes name a culprit of this verdict; for ``healthy``: they hit anything."""
     view = View(readings, thresholds)
     rules = (rule for rule in RULES if rule.code in codes and verdict in (rule.verdict.value, HEALTHY))
-    return any(hit.culprit or verdict == HEALTHY for rule in rules for hit in rule.check(view))
+    return any(found.culprit or verdict == HEALTHY for rule in rules for found in rule.check(view))
 
 
 def sides(name: str, found: Sequence[Found]) -> tuple[Side, Side]:
-    """(cases that must not be hit, ill ones that must be) of the threshold of this name."""
+    """(cases that must not be hit, ill ones that must) of the threshold of this name."""
     use, present = USES[name], Thresholds()
-    start = float(getattr(present, name))
-    spared: list[tuple[Found, float | None]] = []
-    caught: list[tuple[Found, float | None]] = []
+    spared: list[Flip | None] = []
+    caught: list[Flip | None] = []
     for case in found:
         readings = case.run if use.series else case.readings
         if readings is None:
             continue
-
-        def hit(value: float, case: Found = case, readings: Readings = readings) -> bool:
-            return names_culprit(readings, moved(name, value), use.rules, case.label)
-
-        if hit(start):
-            if case.label != HEALTHY:
-                caught.append((case, flip(lambda value, hit=hit: not hit(value), start, -use.stricter, use)))  # type: ignore[misc]
-        elif names_culprit(readings, present, use.rather, case.label) if use.rather else case.label == HEALTHY:
-            spared.append((case, flip(hit, start, use.stricter, use)))
+        if case.label != HEALTHY and hit(readings, present, use.rules, case.label):
+            caught.append(_flipped(name, case, readings, -use.stricter, case.label))
+        elif hit(readings, present, use.rather, case.label) if use.rather else case.label == HEALTHY:
+            spared.append(_flipped(name, case, readings, use.stricter, HEALTHY))
     return _side(name, spared), _side(name, caught)
+
+
+def _flipped(name: str, case: Found, readings: Readings, direction: int, verdict: str) -> Flip | None:
+    def changes(value: float) -> bool:
+        return hit(readings, moved(name, value), USES[name].rules, verdict) is (verdict == HEALTHY)
+
+    value = flip(changes, float(getattr(Thresholds(), name)), direction, USES[name])
+    if value is None:
+        return None
+    told = judge(readings, thresholds=moved(name, value)).verdict.value == case.label
+    return Flip(value, case.name, told)
+
+
+def _side(name: str, flips: Sequence[Flip | None]) -> Side:
+    start = getattr(Thresholds(), name)
+    near = [each for each in flips if each is not None]
+    return Side(len(flips), tuple(sorted(near, key=lambda each: abs(math.log(each.value / start)))))
+
+
+# ------------------------------------------------------------------------------------------------------------- the words
+
+
+def margin(name: str, value: float) -> str:
+    """``×2.5`` or ``÷870``: how far `value` is from the threshold."""
+    start = getattr(Thresholds(), name)
+    return f"×{number(value / start)}" if value >= start else f"÷{number(start / value)}"
+
+
+def _first(name: str, side: Side, verb: str) -> str:
+    if not side.flips:
+        return f"none is {verb} at any value"
+    near = side.flips[0]
+    others = ", where another rule tells it" if near.told else ""
+    return f"the first is {verb} at {number(near.value)} ({margin(name, near.value)}, {near.case}){others}"
+
+
+def sentence(name: str, spared: Side, caught: Side) -> str:
+    """What a docstring says."""
+    use = USES[name]
+    other = f"cases that {' or '.join(use.rather)} explain" if use.rather else "healthy cases"
+    runs = "runs of " if use.series else ""
+    ill = f"of {caught.cases} ill ones {_first(name, caught, 'lost')}" if caught.cases else "no ill one rests on it"
+    return f"Measured: of {runs}{spared.cases} {other} {_first(name, spared, 'hit')}; {ill}."
+
+
+def cell(name: str, side: Side) -> str:
+    """The same in a table."""
+    if not side.flips:
+        return f"– ({side.cases})"
+    near = side.flips[0]
+    told = ", told by another rule" if near.told else ""
+    return f"{number(near.value)}, {margin(name, near.value)} ({len(side.flips)} of {side.cases}; {near.case}{told})"
+
+
+def docstrings() -> dict[str, tuple[ast.Expr, str]]:
+    """Threshold → (the expression below it, its text in one line)."""
+    tree = ast.parse(Path(config.__file__).read_text())
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Thresholds").body
+    return {
+        field.target.id: (below, " ".join(below.value.value.split()))
+        for field, below in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
+    }  # fmt: skip
+
+
+def write(sentences: dict[str, str]) -> None:
+    """Put the sentences at the end of the docstrings, in place of those of the last time."""
+    page = Path(config.__file__)
+    lines = page.read_text().splitlines()
+    for name, (below, text) in reversed(docstrings().items()):
+        if name in sentences:
+            kept = text.partition("Measured: ")[0].strip()
+            new = f'"""{kept} {sentences[name]}"""'
+            wrapped = textwrap.wrap(new, 122, initial_indent=" " * 4, subsequent_indent=" " * 4, break_on_hyphens=False)
+            lines[below.lineno - 1 : below.end_lineno] = wrapped
+    page.write_text("\n".join(lines) + "\n")
+
+
+def rows(own: Sequence[Found], examination: Sequence[Found]) -> Iterator[tuple[str, str, list[str]]]:
+    """(threshold, sentence, cells) of every threshold."""
+    for name, (_, text) in docstrings().items():
+        value = number(float(getattr(Thresholds(), name)))
+        if name not in USES:
+            yield name, "", [f"`{name}`", value, re.sub(r".*Definition: ", "definition: ", text), *[""] * 4]
+            continue
+        mine, theirs = sides(name, own), sides(name, examination)
+        rules = ", ".join(USES[name].rules)
+        yield name, sentence(name, *mine), [f"`{name}`", value, rules, *(cell(name, side) for side in (*mine, *theirs))]
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="write the figures into the docstrings of config.py")
+    parser.add_argument("--processes", type=int, default=2, metavar="N")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    answers = asking.all_of(chosen(half="calibration"), measured, given.processes, "thresholds")
+    found = [each for each in answers if each is not None]
+    told = list(
+        rows(
+            [each for each in found if not each.name.startswith("unseen/")],
+            [each for each in found if each.name.startswith("unseen/")],
+        )
+    )
+    head = [
+        "threshold",
+        "value",
+        "rules",
+        "healthy: first hit at",
+        "ill: first lost at",
+        "unseen healthy",
+        "unseen ill",
+    ]
+    print(table(head, [cells for _, _, cells in told]))
+    if given.write:
+        write({name: text for name, text, _ in told if text})
+
+
+if __name__ == "__main__":
+    main()

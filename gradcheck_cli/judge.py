@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -49,7 +49,7 @@ def judge(
     """
     check_selection(select, ignore)
     view = View(readings, thresholds or Thresholds())
-    pairs = [(rule, hit) for rule in RULES for hit in rule.check(view)]
+    pairs = [(rule, hit) for rule in RULES for hit in _once(rule.check(view))]
     asked = [(rule, hit) for rule, hit in pairs if not select or _naming(rule.code, hit.layer, select)]
     ignorable = [(rule, hit, _naming(rule.code, hit.layer, ignore)) for rule, hit in asked]
     kept = [_finding(rule, hit) for rule, hit, ignored in ignorable if ignored is None]
@@ -67,6 +67,11 @@ def judge(
         not_measured=tuple(NotMeasured(what=what, why=why) for what, why in readings.not_measured),
         ignored=tuple(_ignored(rule, hit, by) for rule, hit, by in ignorable if by is not None),
     )
+
+
+def _once(hits: Iterable[Hit]) -> list[Hit]:
+    """Without those that say the same of the same layer, as where one culprit starves several branches."""
+    return list({(hit.layer, hit.message): hit for hit in hits}.values())
 
 
 def check_selection(*selections: Sequence[str]) -> None:

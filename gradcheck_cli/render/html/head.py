@@ -56,7 +56,7 @@ def _next(diagnosis: Diagnosis, anchors: Anchors) -> str:
         cells.append(("Where it starts", _where(diagnosis, anchors)))
     if diagnosis.remedies:
         first, *others = diagnosis.remedies
-        more = f", or {count(len(others), 'other remedy')}".replace("remedys", "remedies") if others else ""
+        more = f", or {len(others)} other remed{'y' if len(others) == 1 else 'ies'}" if others else ""
         cells.append(("What to do first", f'<a href="#remedies">{prose(first.title)}</a>{more}'))
     elif diagnosis.verdict is Verdict.HEALTHY:
         cells.append(("What to do", "Nothing: every layer that was measured can learn."))

@@ -44,7 +44,7 @@ def _filter(diagnosis: Diagnosis, details: Details) -> str:
     )
     changes = {details.change(layer) for layer in diagnosis.layers}
     buttons += "".join(
-        f'<button type="button" aria-pressed="false" data-change="{kind}">{title.split(",")[0].lower()}</button>'
+        f'<button type="button" aria-pressed="false" data-change="{kind}">{title.lower()}</button>'
         for kind, title in KINDS.items()
         if kind in changes and kind != "moved"
     )

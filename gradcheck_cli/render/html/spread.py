@@ -37,11 +37,9 @@ def histogram(spread: Spread) -> str:
     each = math.ceil(len(counts) / MOST_BARS)
     bars = [sum(counts[at : at + each]) for at in range(0, len(counts), each)]
     low, high = (_size(spread.lowest + at) for at in (filled[0] - 1, filled[-1]))
-    width = len(bars) * BAR
-    return (
-        f'<p class="spread">{number(low)}<svg width="{width}" height="{HEIGHT}" aria-hidden="true"><path d="{_outline(bars)}"/></svg>'
-        f"{number(high)} {none}</p>"
-    )
+    size = f'width="{len(bars) * BAR}" height="{HEIGHT}"'
+    drawn = f'<svg {size} aria-hidden="true"><path d="{_outline(bars)}"/></svg>'
+    return f'<p class="spread">{number(low)}{drawn}{number(high)} {none}</p>'
 
 
 def _outline(bars: list[int]) -> str:
