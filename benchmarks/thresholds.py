@@ -15,10 +15,9 @@ import argparse
 import ast
 import copy
 import math
-import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -29,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import msgspec  # the path above makes the imports of the set possible
 import torch
-
 from accuracy import asking, course
 from accuracy.cases import HEALTHY, Case, Problem
 from accuracy.families import chosen
 from accuracy.markdown import table
+
 from gradcheck_cli import config
 from gradcheck_cli.checkpoints import follow
 from gradcheck_cli.config import Thresholds
@@ -49,6 +48,9 @@ from gradcheck_cli.rules.wording import number
 UP, DOWN = 1, -1
 FACTORS = (1.01, 1.05, 1.2, 1.5, 2.0, 4.0, 10.0, 100.0, 1e3, 1e4, 1e6, 1e9, 1e12, 1e20)
 """How far a threshold is moved, before the place of a change is narrowed down to 1 %."""
+NEAR = 2.0
+"""Margins below this factor are listed."""
+PAGE, INDENT, WIDTH = Path(config.__file__), " " * 4, 124
 CHECKPOINTS, STEPS = 5, 25
 """A case of the family ``course``, whose label is proven by a run of 100 steps, is run again and kept every 25 steps."""
 
@@ -178,7 +180,7 @@ class Flip:
     value: float
     case: str
     told: bool
-    """Another rule keeps the verdict of the model right."""
+    """Another rule keeps the verdict of the model right; not asked where only the explanation is at stake."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +248,8 @@ def _flipped(name: str, case: Found, readings: Readings, direction: int, verdict
     value = flip(changes, float(getattr(Thresholds(), name)), direction, USES[name])
     if value is None:
         return None
-    told = judge(readings, thresholds=moved(name, value)).verdict.value == case.label
-    return Flip(value, case.name, told)
+    after = judge(readings, thresholds=moved(name, value)).verdict.value
+    return Flip(value, case.name, told=not USES[name].rather and after == case.label)
 
 
 def _side(name: str, flips: Sequence[Flip | None]) -> Side:
@@ -265,21 +267,29 @@ def margin(name: str, value: float) -> str:
     return f"×{number(value / start)}" if value >= start else f"÷{number(start / value)}"
 
 
-def _first(name: str, side: Side, verb: str) -> str:
-    if not side.flips:
-        return f"none is {verb} at any value"
-    near = side.flips[0]
-    others = ", where another rule tells it" if near.told else ""
-    return f"the first is {verb} at {number(near.value)} ({margin(name, near.value)}, {near.case}){others}"
-
-
 def sentence(name: str, spared: Side, caught: Side) -> str:
     """What a docstring says."""
     use = USES[name]
-    other = f"cases that {' or '.join(use.rather)} explain" if use.rather else "healthy cases"
-    runs = "runs of " if use.series else ""
-    ill = f"of {caught.cases} ill ones {_first(name, caught, 'lost')}" if caught.cases else "no ill one rests on it"
-    return f"Measured: of {runs}{spared.cases} {other} {_first(name, spared, 'hit')}; {ill}."
+    cases = f"cases that {' or '.join(use.rather)} explain" if use.rather else "healthy cases"
+    runs = "the runs of " if use.series else ""
+    free = f"of {runs}{spared.cases} {cases} {_first(name, spared, 'hit')}"
+    if caught.cases == 1:
+        return f"Measured: {free}; the only ill one {_where(name, caught, 'lost')}."
+    return f"Measured: {free}; " + (
+        f"of {caught.cases} ill ones {_first(name, caught, 'lost')}." if caught.cases else "no ill one rests on it."
+    )
+
+
+def _first(name: str, side: Side, verb: str) -> str:
+    return f"{'the first' if side.flips else 'none'} {_where(name, side, verb)}"
+
+
+def _where(name: str, side: Side, verb: str) -> str:
+    if not side.flips:
+        return f"is {verb} at any value" if side.cases != 1 else f"is {verb} at no value"
+    near = side.flips[0]
+    others = ", where another rule tells it" if near.told else ""
+    return f"is {verb} at {number(near.value)} ({margin(name, near.value)}, {near.case}){others}"
 
 
 def cell(name: str, side: Side) -> str:
@@ -291,41 +301,64 @@ def cell(name: str, side: Side) -> str:
     return f"{number(near.value)}, {margin(name, near.value)} ({len(side.flips)} of {side.cases}; {near.case}{told})"
 
 
-def docstrings() -> dict[str, tuple[ast.Expr, str]]:
+def docstrings(page: Path = PAGE) -> dict[str, tuple[ast.Expr, str]]:
     """Threshold → (the expression below it, its text in one line)."""
-    tree = ast.parse(Path(config.__file__).read_text())
-    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Thresholds").body
-    return {
-        field.target.id: (below, " ".join(below.value.value.split()))
-        for field, below in pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
-    }  # fmt: skip
+    classes = (node for node in ast.parse(page.read_text()).body if isinstance(node, ast.ClassDef))
+    body = next(each for each in classes if each.name == "Thresholds").body
+    found = {}
+    for field, below in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found[ast.unparse(field.target)] = (below, " ".join(str(below.value.value).split()))
+    return found
 
 
-def write(sentences: dict[str, str]) -> None:
+def write(sentences: Mapping[str, str], page: Path = PAGE) -> None:
     """Put the sentences at the end of the docstrings, in place of those of the last time."""
-    page = Path(config.__file__)
     lines = page.read_text().splitlines()
-    for name, (below, text) in reversed(docstrings().items()):
+    for name, (below, text) in reversed(docstrings(page).items()):
         if name in sentences:
             kept = text.partition("Measured: ")[0].strip()
             new = f'"""{kept} {sentences[name]}"""'
-            wrapped = textwrap.wrap(new, 122, initial_indent=" " * 4, subsequent_indent=" " * 4, break_on_hyphens=False)
+            wrapped = textwrap.wrap(new, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False)
             lines[below.lineno - 1 : below.end_lineno] = wrapped
     page.write_text("\n".join(lines) + "\n")
 
 
-def rows(own: Sequence[Found], examination: Sequence[Found]) -> Iterator[tuple[str, str, list[str]]]:
-    """(threshold, sentence, cells) of every threshold."""
+def near(name: str, mine: tuple[Side, Side]) -> list[str]:
+    """The cases that lie within a factor of `NEAR`."""
+    start = getattr(Thresholds(), name)
+    return [
+        f"- `{name}` {start:g}: {verb} {each.case} at {number(each.value)} ({margin(name, each.value)})"
+        + (", told by another rule" if each.told else "")
+        for verb, side in zip(("hits", "loses"), mine, strict=True)
+        for each in side.flips
+        if 1 / NEAR < each.value / start < NEAR
+    ]
+
+
+def report(found: Sequence[Found]) -> tuple[str, dict[str, str]]:
+    """(the table and what lies near, a sentence for each threshold that was measured)."""
+    parts = [[each for each in found if each.name.startswith("unseen/") is seen] for seen in (False, True)]
+    cells, close, sentences = [], [], {}
     for name, (_, text) in docstrings().items():
-        value = number(float(getattr(Thresholds(), name)))
-        if name not in USES:
-            yield name, "", [f"`{name}`", value, re.sub(r".*Definition: ", "definition: ", text), *[""] * 4]
-            continue
-        mine, theirs = sides(name, own), sides(name, examination)
-        rules = ", ".join(USES[name].rules)
-        yield name, sentence(name, *mine), [f"`{name}`", value, rules, *(cell(name, side) for side in (*mine, *theirs))]
+        row = [f"`{name}`", f"{getattr(Thresholds(), name):g}"]
+        if name in USES:
+            mine, theirs = (sides(name, part) for part in parts)
+            sentences[name] = sentence(name, *mine)
+            close += near(name, mine)
+            cells.append([*row, ", ".join(USES[name].rules), *(cell(name, side) for side in (*mine, *theirs))])
+        else:
+            cells.append([*row, "definition: " + text.partition("Definition: ")[2], *[""] * 4])
+    head = [
+        "threshold",
+        "value",
+        "rules",
+        "healthy: first hit at",
+        "ill: first lost at",
+        "unseen healthy",
+        "unseen ill",
+    ]
+    return "\n".join([table(head, cells), "", f"Within a factor of {NEAR:g}:", *close]), sentences
 
 
 def main() -> None:
@@ -336,25 +369,10 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     answers = asking.all_of(chosen(half="calibration"), measured, given.processes, "thresholds")
-    found = [each for each in answers if each is not None]
-    told = list(
-        rows(
-            [each for each in found if not each.name.startswith("unseen/")],
-            [each for each in found if each.name.startswith("unseen/")],
-        )
-    )
-    head = [
-        "threshold",
-        "value",
-        "rules",
-        "healthy: first hit at",
-        "ill: first lost at",
-        "unseen healthy",
-        "unseen ill",
-    ]
-    print(table(head, [cells for _, _, cells in told]))
+    text, sentences = report([each for each in answers if each is not None])
+    print(text)
     if given.write:
-        write({name: text for name, text, _ in told if text})
+        write(sentences)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import gradcheck_cli as gradcheck
-from gradcheck_cli.assemble import TIME_STEPS, evenly
+from gradcheck_cli.assemble import TIME_STEPS, evenly, ranges
 
 
 @pytest.mark.parametrize("steps", [9, 300])
@@ -25,3 +25,25 @@ def test_a_course_through_time_begins_at_the_last_step_and_reaches_the_first(ste
 def test_evenly_keeps_both_ends() -> None:
     assert evenly(5, 9) == [0, 1, 2, 3, 4]
     assert evenly(101, 5) == [0, 25, 50, 75, 100]
+
+
+def test_ranges_join_neighbours() -> None:
+    assert ranges([]) == ""
+    assert ranges([5]) == "5"
+    assert ranges([7, 0, 1, 2, 9, 8]) == "0-2,7-9"
+    assert len(ranges(range(100_000))) == 7
+
+
+def test_units_that_are_off_are_kept_by_their_places() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 300), nn.ReLU(), nn.Linear(300, 8), nn.Sigmoid(), nn.Linear(8, 2), nn.ReLU())
+    with torch.no_grad():
+        net[0].bias[:150] = -1e3  # more than a finding names
+        net[0].bias[150:] = 1e3
+        net[2].weight.mul_(0)
+        net[2].bias.fill_(0).index_fill_(0, torch.tensor([2, 3, 6]), 50.0)
+        net[4].bias.fill_(1e3)
+    units = gradcheck.diagnose(net, torch.randn(64, 4), loss="none", rehearse=0).units
+    assert set(units) == {"1", "3"}, "all of the last ReLU are on"
+    assert (units["1"].units, units["1"].dead, units["1"].saturated) == (300, "0-149", "")
+    assert (units["3"].units, units["3"].dead, units["3"].saturated) == (8, "", "2-3,6")

@@ -11,6 +11,7 @@ from invented_diagnoses import INVENTED
 from gradcheck_cli.records import (
     Diagnosis,
     Finding,
+    GradientFacts,
     Ignored,
     InitialisationFacts,
     LayerCourse,
@@ -21,7 +22,9 @@ from gradcheck_cli.records import (
     RehearsalFacts,
     Remedy,
     SeriesFacts,
+    Spread,
     TimeCourse,
+    UnitFacts,
     Verdict,
 )
 
@@ -64,6 +67,16 @@ def everything() -> Diagnosis:
         ),
         initialisation=InitialisationFacts(draws=20, verdicts={"dead": 5, "healthy": 15}, born_dead=(0.09, 0.49)),
         through_time={"net.4": TimeCourse(back=(1, 2, 3), shares=(1.0, 0.3, 0.0))},
+        gradients=GradientFacts(
+            of="loss",
+            layers={
+                name: Spread(lowest=place - 20, counts=(1, 5, 20, 2), zeros=72) for place, name in enumerate(names)
+            },
+        ),
+        units={
+            "net.1": UnitFacts(units=20, dead="1,4,7", saturated=""),
+            "net.3": UnitFacts(units=100_000, dead="", saturated="0-39999,60000-76999"),
+        },
         ignored=(
             Ignored(
                 code="GC103", layer="net.1", verdict=Verdict.VANISHING, culprit=True, message="…", reason="by design"
@@ -71,6 +84,24 @@ def everything() -> Diagnosis:
         ),
         not_measured=(NotMeasured(what="relative updates", why="it needs a learning rate; give --lr"),),
     )
+
+
+def before() -> Diagnosis:
+    """The same net in a baseline: well where it now fades, with one layer more, and with one less."""
+    diagnosis = everything()
+    layers = [
+        msgspec.structs.replace(
+            layer,
+            verdict=Verdict.VANISHING if layer.name == "net.36" else Verdict.HEALTHY,
+            culprit=False,
+            findings=(),
+            readings=msgspec.structs.replace(layer.readings, transmission=0.5, dead_units=None, saturated=None),
+        )
+        for layer in diagnosis.layers
+        if layer.name != "net.5"
+    ]
+    layers.append(msgspec.structs.replace(layers[0], name="net.gone"))
+    return msgspec.structs.replace(diagnosis, layers=tuple(layers), findings=(), verdict=Verdict.HEALTHY)
 
 
 def _with_units(place: int, layer: LayerReport) -> LayerReport:
@@ -158,6 +189,8 @@ def attacked() -> Diagnosis:
             diagnosis.rehearsal, optimizer=every, layers={name: _course(1) for name in ATTACKS}
         ),
         through_time={name: TimeCourse(back=(1, 2, 3), shares=(1.0, 0.3, 0.1)) for name in ATTACKS},
+        gradients=GradientFacts(of="loss", layers={name: Spread(lowest=0, counts=(1,), zeros=1) for name in ATTACKS}),
+        units={name: UnitFacts(units=10, dead=name, saturated=name) for name in ATTACKS},
         series=msgspec.structs.replace(
             diagnosis.series,
             checkpoints=(every, every, every),

@@ -13,11 +13,13 @@ import pytest
 from invented_diagnoses import INVENTED
 from picture_page import logged
 
+from gradcheck_cli.compare import compare
 from gradcheck_cli.render import html
+from gradcheck_cli.render.html.words import READINGS
 
 pytest.importorskip("selenium", reason="selenium drives the browser: pip install selenium")
 if picture_page.CHROMIUM is None or picture_page.DRIVER is None:
-    pytest.skip("needs chromium and chromedriver on the PATH", allow_module_level=True)
+    pytest.skip("no chromium and chromedriver on the PATH: the page is not looked at", allow_module_level=True)
 
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
@@ -33,6 +35,8 @@ PAGES = {
     "healthy": INVENTED["healthy_residual"],
     "no_layers": INVENTED["no_layers"],
 }
+COMPARED = "compared"
+"""The page of `everything` against a baseline."""
 PROBE = Path(__file__).with_name("page_probe.js").read_text(encoding="utf-8")
 
 
@@ -47,7 +51,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     for name, diagnosis in PAGES.items():
         (folder / f"{name}.html").write_text(html.render(diagnosis()), encoding="utf-8")
-    return {name: folder / f"{name}.html" for name in PAGES}
+    compared = html.render(html_pages.everything(), html_pages.before())
+    (folder / f"{COMPARED}.html").write_text(compared, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in (*PAGES, COMPARED)}
 
 
 def opened(driver: Chrome, page: Path, width: int = 1280, *, dark: bool = False) -> None:
@@ -105,7 +111,7 @@ def blocked(driver: Chrome) -> list[str]:
     return [each["blockedReason"] for each in events(driver, "Network.loadingFailed")]
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, COMPARED])
 def test_asks_for_nothing_and_complains_of_nothing(driver: Chrome, pages: dict[str, Path], name: str) -> None:
     opened(driver, pages[name])
     assert requests(driver) == [pages[name].as_uri()]
@@ -139,7 +145,7 @@ def test_attacks_are_inert(driver: Chrome, pages: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 700, 1280])
-@pytest.mark.parametrize("name", ["everything", "attacked"])
+@pytest.mark.parametrize("name", ["everything", "attacked", COMPARED])
 def test_nothing_sticks_out(driver: Chrome, pages: dict[str, Path], name: str, width: int) -> None:
     opened(driver, pages[name], width)
     unfold(driver)
@@ -148,7 +154,7 @@ def test_nothing_sticks_out(driver: Chrome, pages: dict[str, Path], name: str, w
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_stands_out(driver: Chrome, pages: dict[str, Path], dark: bool) -> None:
-    opened(driver, pages["everything"], dark=dark)
+    opened(driver, pages[COMPARED], dark=dark)
     unfold(driver)
     looked, poor = run(driver, "return contrast()")
     assert looked > 300
@@ -215,6 +221,32 @@ def test_filters_by_text_and_by_verdict(driver: Chrome, pages: dict[str, Path]) 
     assert rows(driver) == healthy
     centred(driver, ".counts a[data-verdict=vanishing]").click()
     assert len(rows(driver)) == total - len(healthy)
+
+
+def test_filters_by_what_changed(driver: Chrome, pages: dict[str, Path]) -> None:
+    opened(driver, pages[COMPARED])
+    kinds = compare(html_pages.before(), html_pages.everything()).kinds()
+    centred(driver, ".filter button[data-change=better]").click()
+    assert rows(driver) == [layer for layer, kind in kinds.items() if kind == "better"] == ["net.36"]
+    centred(driver, ".filter button[data-change=worse]").click()
+    assert set(rows(driver)) == {layer for layer, kind in kinds.items() if kind in ("better", "worse")}
+    centred(driver, ".filter button[data-verdict=healthy]").click()
+    assert rows(driver) == ["net.36"]
+
+
+def test_heads_say_what_their_numbers_are(driver: Chrome, pages: dict[str, Path]) -> None:
+    opened(driver, pages["everything"])
+    titles = run(driver, "return every('thead th').slice(3, -1).map(each => each.title)")
+    assert titles == [meaning for _, _, meaning in READINGS]
+
+
+def test_the_first_screen_says_what_where_and_what_to_do(driver: Chrome, pages: dict[str, Path]) -> None:
+    for width in (390, 1280):
+        opened(driver, pages["everything"], width)
+        bottom = run(driver, "return document.querySelector('.next').getBoundingClientRect().bottom")
+        assert bottom < 800
+    told = element(driver, ".next").text
+    assert told.startswith("Where it starts\nnet.27, Sigmoid, layer 28 of 41 from the input\nWhat to do first\n")
 
 
 def test_flow_tells_a_layer_and_leads_to_its_row(driver: Chrome, pages: dict[str, Path]) -> None:
@@ -321,7 +353,7 @@ def test_a_thousand_layers_sort_in_few_layouts(driver: Chrome, pages: dict[str, 
 
 def test_a_thousand_layers_can_be_spread_out(driver: Chrome, pages: dict[str, Path]) -> None:
     opened(driver, pages["deep"], 360)
-    element(driver, ".flow-tools button").click()
+    centred(driver, ".flow-tools button").click()
     assert run(driver, "return document.querySelector('#flow-plot').getBoundingClientRect().width") == 12_000
     assert run(driver, "return document.documentElement.scrollWidth") == 360
     assert run(driver, "return every('*').length") < 40_000

@@ -23,9 +23,11 @@ from hypothesis import strategies as st
 from invented_diagnoses import INVENTED
 from made_diagnoses import DIAGNOSES
 
-from gradcheck_cli.records import Diagnosis, LayerReadings, LayerReport, SampleFacts, Verdict
+from gradcheck_cli.assemble import ranges
+from gradcheck_cli.compare import compare
+from gradcheck_cli.records import Diagnosis, LayerReadings, LayerReport, SampleFacts, Spread, UnitFacts, Verdict
 from gradcheck_cli.render import html, json_v1
-from gradcheck_cli.render.html import chart, flow, safe, scale, units
+from gradcheck_cli.render.html import chart, flow, safe, scale, spread, units
 
 some = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 VOID = {"meta", "link", "br", "input", "wbr", "img"}
@@ -186,12 +188,12 @@ def test_sections_come_in_order_and_only_where_there_is_something() -> None:
 
     order = [
         "flow",
+        "remedies",
         "units",
         "rehearsal",
         "time",
         "run",
         "initialisations",
-        "remedies",
         "layers",
         "codes",
         "ignored",
@@ -199,6 +201,7 @@ def test_sections_come_in_order_and_only_where_there_is_something() -> None:
         "reading",
     ]
     assert sections(Page(html.render(html_pages.everything()))) == order
+    assert sections(Page(html.render(html_pages.everything(), html_pages.before()))) == ["change", *order]
     assert sections(Page(html.render(INVENTED["no_layers"]()))) == ["reading"]
     assert len(Page(html.render(INVENTED["no_layers"]())).of("script")) == 1, "no curves, no library"
 
@@ -301,26 +304,70 @@ def test_flow_says_which_layer_is_the_culprit() -> None:
 
 
 def _map(page: str, layer: str) -> str:
-    found = [
-        each for each in re.findall(r'<div class="map">.*?</svg>', page, re.DOTALL) if f"<code>{layer}</code>" in each
-    ]
+    found = [each for each in re.findall(r"<div><p>.*?</svg>", page, re.DOTALL) if f"><code>{layer}</code>" in each]
     assert len(found) == 1
     return str(found[0])
 
 
+def _cells(told: str) -> list[int]:
+    """Places of the cells of one row that are off; a stroke covers neighbours."""
+    strokes = [(int(x), int(width)) for x, width in re.findall(r"M(\d+) \d+h(\d+)", told)]
+    return [cell for x, width in strokes for cell in range(x // units.CELL, (x + width) // units.CELL + 1)]
+
+
 def test_units_stand_at_their_places_once_for_layer_and_activation() -> None:
-    told = units.section(html_pages.everything(), safe.Anchors(html_pages.everything()))
-    first = _map(told, "net.1")
+    diagnosis = html_pages.everything()
+    anchors = safe.Anchors(diagnosis)
+    first = _map(units.section(diagnosis, anchors), "net.1")
     assert "3 of 20 dead" in first
-    assert "units of" in first
-    assert [int(x) // units.CELL for x in re.findall(r"M(\d+) ", first)] == [1, 4, 7]
+    assert "after" in first
+    assert _cells(first) == [1, 4, 7]
+    older = units.section(msgspec.structs.replace(diagnosis, units={}), anchors)
+    assert _cells(_map(older, "net.1")) == [1, 4, 7], "as the finding names them"
+    neither = units.section(msgspec.structs.replace(diagnosis, units={}, findings=()), anchors)
+    assert _cells(_map(neither, "net.1")) == [0, 1, 2]
+    assert "in no order" in _map(neither, "net.1")
+
+
+@given(st.sets(st.integers(0, 700)))
+@some
+def test_units_that_are_kept_come_to_their_cells(off: set[int]) -> None:
+    layer = LayerReport(
+        name="act",
+        kind="ReLU",
+        parameters=(),
+        verdict=Verdict.HEALTHY,
+        readings=LayerReadings(units=701, seen=9, dead_units=len(off) / 701),
+    )
+    facts = {"act": UnitFacts(units=701, dead=ranges(off), saturated="")}
+    diagnosis = msgspec.structs.replace(INVENTED["no_layers"](), layers=(layer,), units=facts)
+    told = units.section(diagnosis, safe.Anchors(diagnosis))
+    assert "in no order" not in told
+    rows = re.findall(r"M(\d+) (\d+)h(\d+)", told)
+    cells = {
+        int(y) // units.CELL * units.COLUMNS + cell
+        for x, y, width in rows
+        for cell in range(int(x) // units.CELL, (int(x) + int(width)) // units.CELL + 1)
+    }
+    assert cells == {unit // 2 for unit in off}, "a cell is two units"
+
+
+@pytest.mark.parametrize("told", ["", "0-1", "3-1", "0-2,2", "18-20", "0,1,2,3", "x", "9" * 5000, "0-" + "9" * 15])
+def test_units_that_do_not_add_up_are_in_no_order(told: str) -> None:
+    diagnosis = html_pages.everything()
+    facts = {"net.1": UnitFacts(units=20, dead=told, saturated="")}
+    page = units.section(msgspec.structs.replace(diagnosis, units=facts), safe.Anchors(diagnosis))
+    assert "in no order" in _map(page, "net.1")
 
 
 def test_wide_layers_share_cells() -> None:
     told = _map(units.section(html_pages.everything(), safe.Anchors(html_pages.everything())), "net.3")
     assert "57,000 of 100,000 saturated" in told
-    assert "a cell is 196 units; in no order" in told
-    assert len(re.findall(r"M\d+ ", told)) == math.ceil(57_000 / 196)
+    assert "(a cell is 196 units)" in told
+    paths = dict(re.findall(r'<path(?: class="(q\d)")? d="([^"]*)"', told))
+    full = len(_cells(paths[""]))
+    assert full == 40_000 // 196 + (77_000 // 196 - math.ceil(60_000 / 196)), "what is off in part is paler"
+    assert full + sum(len(_cells(path)) for level, path in paths.items() if level) == full + 3
     rows, rest = (int(height) for height in re.findall(r'<rect[^>]*height="(\d+)"', told))
     assert rows // 10 * 32 < math.ceil(100_000 / 196) <= rows // 10 * 32 + 32
     assert rest == units.CELL
@@ -331,9 +378,15 @@ def _curves(page: str) -> dict[str, dict[str, Any]]:
     return {ident: json.loads(data) for ident, data in found}
 
 
+def _values(chart: dict[str, Any]) -> list[list[float | None]]:
+    """What the script makes of a chart's data: on a log axis they are decades."""
+    return [[10**value if chart["log"] and value is not None else value for value in curve] for curve in chart["y"]]
+
+
 def test_curves_hold_what_the_run_holds() -> None:
     diagnosis = html_pages.everything()
     curves = _curves(html.render(diagnosis))
+    shown = {name: _values(each) for name, each in curves.items()}
     assert set(curves) == {
         f"chart-{name}"
         for name in ("loss", "norms", "updates", "time", "run-loss", "run-norms", "run-flow", "run-dead")
@@ -344,10 +397,12 @@ def test_curves_hold_what_the_run_holds() -> None:
     assert loss["y"][0][5] is None
     norms = curves["chart-norms"]["y"][2]
     assert norms == pytest.approx([1.02**step for step in range(7)], abs=1e-3)
-    updates = curves["chart-updates"]
-    assert updates["y"][0] == [updates["zero"]] * 6
-    assert updates["y"][3] == pytest.approx([1e-3] * 6, rel=1e-3)
-    assert curves["chart-time"]["y"][0] == [1.0, 0.3, curves["chart-time"]["zero"]]
+    updates = shown["chart-updates"]
+    assert updates[0] == [pytest.approx(curves["chart-updates"]["zero"])] * 6
+    assert updates[3] == pytest.approx([1e-3] * 6, rel=1e-2)
+    time = shown["chart-time"][0]
+    assert time[:2] == pytest.approx([1.0, 0.3], rel=1e-2)
+    assert time[2] == pytest.approx(curves["chart-time"]["zero"])
     assert curves["chart-run-loss"]["y"] == [[1.0, None, 0.5]]
 
 
@@ -375,6 +430,114 @@ def test_axes_hold_their_values_and_a_few_ticks(values: list[float], log: bool) 
     ticks = axis.ticks()
     assert len(ticks) <= 12
     assert [value for value, _ in ticks] == sorted({value for value, _ in ticks})
+
+
+def test_flow_shows_the_baseline_behind() -> None:
+    now, was = html_pages.everything(), html_pages.before()
+    assert 'class="course before"' not in flow.picture(now)
+    picture = flow.picture(now, was)
+    course = re.search(r'class="course before" d="([^"]*)"', picture)
+    assert course is not None
+    places = re.findall(r"[ML]([\d.]+) ([\d.]+)", course[1])
+    missing = next(at for at, layer in enumerate(now.layers) if layer.name == "net.5")
+    assert [float(x) - 0.5 for x, _ in places] == [at for at in range(len(now.layers)) if at != missing]
+    assert len({y for _, y in places}) == 1, "T = 0.5 everywhere"
+    assert "in the baseline" in picture
+
+
+# --------------------------------------------------------------------------------------------------------- against one
+
+
+def test_a_baseline_makes_the_headline() -> None:
+    now, was = html_pages.everything(), html_pages.before()
+    page = Page(html.render(now, was))
+    assert page.texts["h1"] == [f"Layer {compare(was, now).summary}."]
+    assert "was ✔ healthy in the baseline" in page.texts["header"][0]
+    assert f"Now: {now.summary[:30]}" in page.texts["header"][0]
+
+
+def test_changes_are_listed_with_links_and_marked_in_the_table() -> None:
+    now, was = html_pages.everything(), html_pages.before()
+    text = html.render(now, was)
+    comparison = compare(was, now)
+    section = re.search(r'<section id="change".*?</section>', text, re.DOTALL)
+    assert section is not None
+    for kind, changes in (("worse", comparison.worse), ("better", comparison.better), ("gone", comparison.gone)):
+        part = re.search(rf'<div class="change {kind}">.*?</div>', section[0], re.DOTALL)
+        assert part is not None
+        assert {change.layer for change in changes} == set(re.findall(r"<code>([\w.]+)</code>", part[0]))
+    assert "<b>healthy → vanishing</b>" in section[0]
+    assert "<b>gone, was healthy</b>" in section[0]
+    marked = {
+        layer: kind
+        for kind, layer in re.findall(r'data-change="(\w+)"><td>\d+</td><th[^>]*><code>([^ ]*)</code>', text)
+    }
+    assert {name.replace("<wbr>", ""): kind for name, kind in marked.items()} == {
+        layer: kind for layer, kind in comparison.kinds().items() if kind != "gone"
+    }
+    assert "<small>was healthy</small>" in text
+    assert "<small>new</small>" in text
+
+
+def test_a_baseline_that_is_the_same_changes_nothing() -> None:
+    diagnosis = INVENTED["deep_sigmoid"]()
+    page = Page(html.render(diagnosis, diagnosis))
+    assert page.texts["h1"] == ["No layer got worse or better."]
+    assert not [each for each in page.of("tr") if "data-change" in each]
+
+
+@given(DIAGNOSES, DIAGNOSES)
+@some
+def test_any_baseline_gives_a_whole_inert_page(diagnosis: Diagnosis, baseline: Diagnosis) -> None:
+    inert(Page(html.render(diagnosis, baseline)))
+
+
+def test_attacks_of_a_baseline_stay_text() -> None:
+    inert(Page(html.render(html_pages.everything(), html_pages.attacked())))
+    inert(Page(html.render(html_pages.attacked(), html_pages.everything())))
+
+
+# ------------------------------------------------------------------------------------------------------------ details
+
+
+def test_what_is_ignored_gives_its_reason_in_its_place_and_in_the_row() -> None:
+    text = html.render(html_pages.everything())
+    assert re.search(r'<section id="ignored".*ignored, because by design</li>', text, re.DOTALL)
+    row = re.search(r'<tr id="l1".*?</tr>', text, re.DOTALL)
+    assert row is not None
+    assert '<a href="#rule-GC103">GC103</a> ignored, because by design: …' in row[0]
+    silent = msgspec.structs.replace(html_pages.everything().ignored[0], reason="")
+    assert "ignored, no reason given" in html.render(
+        msgspec.structs.replace(html_pages.everything(), ignored=(silent,))
+    )
+
+
+def test_rows_hold_a_histogram_of_their_gradient() -> None:
+    text = html.render(html_pages.everything())
+    row = re.search(r'<tr id="l0".*?</tr>', text, re.DOTALL)
+    assert row is not None
+    # 2^-21 to 2^-17; 28 of 100 are not 0, and the middle one of them is in the third bin.
+    assert "elements of ∂L/∂W around 2.7e-6" in row[0]
+    assert re.search(r'4.8e-7<svg width="24".*7.6e-6 · 72 % exactly 0', row[0])
+    assert text.count('class="spread"') == len([each for each in html_pages.everything().layers if each.parameters])
+
+
+def test_histograms_are_left_out_of_long_models() -> None:
+    layers = {f"n{at}": Spread(lowest=0, counts=(1,), zeros=0) for at in range(301)}
+    facts = msgspec.structs.replace(html_pages.everything().gradients, layers=layers)
+    assert 'class="spread"' not in html.render(msgspec.structs.replace(html_pages.everything(), gradients=facts))
+
+
+@pytest.mark.parametrize(
+    ("counts", "zeros", "told"),
+    [((), 0, ""), ((0, 0), 3, "· 100 % exactly 0"), ((0, 4, 0, 2, 0), 0, '1<svg width="18"')],
+)
+def test_histograms_of_little(counts: tuple[int, ...], zeros: int, told: str) -> None:
+    drawn = spread.histogram(Spread(lowest=0, counts=counts, zeros=zeros))
+    assert drawn.startswith(told)
+    if "svg" in drawn:
+        assert "M0 24V0h6V24h6V12h6V24z" in drawn
+        assert drawn.rstrip().endswith("8.0")
 
 
 # --------------------------------------------------------------------------------------------------------------- size

@@ -23,7 +23,7 @@ def headline(comparison: Comparison, anchors: Anchors) -> str:
     summary = comparison.summary
     for change in (*comparison.worse, *comparison.better):
         if change.layer and summary.startswith((f"{change.layer} got", f"{change.layer} and")):
-            return f"{anchors.link(change.layer)}{prose(summary[len(change.layer) :])}."
+            return f"Layer {anchors.link(change.layer)} {prose(summary[len(change.layer) :])}."
     return f"{prose(summary[:1].upper() + summary[1:])}."
 
 

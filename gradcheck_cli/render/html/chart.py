@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradcheck_cli.records import Verdict
-from gradcheck_cli.render.html.safe import LONGEST, data, elided, prose, text
+from gradcheck_cli.render.html.safe import LONGEST, data, elided, text
 from gradcheck_cli.render.html.scale import Scale, decades, linear
 from gradcheck_cli.render.html.words import CLASSES
 from gradcheck_cli.text import plain
@@ -103,11 +103,11 @@ class _Lanes:
         return float(10.0 ** max(-307, min(307, at))) if self.scale.log else at
 
     def short(self, value: float | None) -> float | None:
-        """Return `value` with no more digits than can be told apart on the axis."""
+        """Return `value`, on a log axis its decade, with no more digits than can be told apart on the axis."""
         if value is None:
             return None
-        digits = DIGITS - 1 - math.floor(math.log10(self.scale.high - self.scale.low))
-        short = float(f"{value:.{DIGITS}g}") if self.scale.log else round(float(value), digits)
+        width = self.scale.high - self.scale.low
+        short = round(math.log10(value) if self.scale.log else float(value), DIGITS - 1 - math.floor(math.log10(width)))
         return int(short) if short.is_integer() and abs(short) < 1e6 else short
 
     def ticks(self) -> list[tuple[float, str]]:
@@ -161,7 +161,10 @@ def _drawn(chart: Chart, lanes: _Lanes) -> str:
         for value, _ in ticks
     )
     width = (high - low) or 1
-    paths = "".join(_path(curve, chart.xs, lanes) for curve in sorted(chart.curves, key=_front))
+    drawn: dict[str, list[str]] = {}
+    for curve in sorted(chart.curves, key=_front):
+        drawn.setdefault(curve.style, []).append(_path(curve, chart.xs, lanes))
+    paths = "".join(f'<path class="curve {style}" d="{"".join(lines)}"/>' for style, lines in drawn.items())
     box = (
         f'viewBox="{low:g} 0 {width:g} {HEIGHT + TOP}" preserveAspectRatio="none" width="100%" height="{HEIGHT + TOP}"'
     )
@@ -189,8 +192,12 @@ def _path(curve: Curve, xs: Sequence[float], lanes: _Lanes) -> str:
             steps.append(("l", right, down))
         before = here
     # A line of no length is a dot, where a point stands alone.
-    drawn = "".join(f"{step}{x} {y}{'h0' if step == 'M' else ''}" for step, x, y in steps)
-    return f'<path class="curve {curve.style}" d="{drawn}"><title>{prose(elided(curve.name, LONGEST))}</title></path>'
+    drawn = (
+        "".join(f"M{x} {y}h0l" if step == "M" else f"{x} {y} " for step, x, y in steps)
+        .replace(" -", "-")
+        .replace("lM", "M")
+    )
+    return drawn.rstrip("l ")
 
 
 def _front(curve: Curve) -> int:

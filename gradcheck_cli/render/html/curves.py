@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,7 +17,7 @@ from gradcheck_cli.records import (
 )
 from gradcheck_cli.render.by_layer import WELL
 from gradcheck_cli.render.html.chart import Chart, Curve, figure
-from gradcheck_cli.render.html.safe import name
+from gradcheck_cli.render.html.safe import code, name
 from gradcheck_cli.render.html.words import CLASSES, badge
 from gradcheck_cli.render.numbers import count, number, percent
 
@@ -105,7 +106,7 @@ def series(diagnosis: Diagnosis) -> str:
             "Dead units over the run",
             f"Share of units. {lines}",
             xs,
-            [(a, t.dead) for a, t in traces],
+            [(a, t.dead) for a, t in traces if any(t.dead)],
         ),
     ]
     return _figures(charts)
@@ -167,6 +168,8 @@ def _chosen(diagnosis: Diagnosis, courses: Mapping[str, object]) -> list[LayerRe
 
 def _lines(chosen: Sequence[LayerReport], all_of_them: int) -> str:
     """Return what the lines of a chart are, as HTML."""
+    if len(chosen) == all_of_them == 1:
+        return f"The line is {code(chosen[0].name)}, {badge(chosen[0].verdict)}."
     ill = dict.fromkeys(layer.verdict for layer in chosen if layer.verdict not in WELL)
     words = ", ".join(badge(verdict) for verdict in ill)
     colours = f" {words} in colour, the others thin." if ill else ""
@@ -186,7 +189,7 @@ def _loss_told(course: RehearsalFacts, before: float | None) -> str:
 
 def _three(value: float) -> str:
     """Three digits, zeros too: 2.31 and 2.30 are to be compared."""
-    return f"{value:#.3g}".rstrip(".")
+    return re.sub(r"e([-+])0", r"e\1", f"{value:#.3g}".rstrip("."))
 
 
 def _relative(norms: Sequence[float]) -> list[float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from gradcheck_cli.compare import Comparison, LayerChange
 from gradcheck_cli.records import Diagnosis, Finding, Ignored, LayerReadings, LayerReport, Spread, Verdict
@@ -63,18 +63,18 @@ class Details:
         time = _through_time(layer.readings)
         notes = prose(", ".join(layer.notes))
         sentences = [
-            *(f"{text(finding.code)} {prose(said(finding))}" for finding in findings[:1]),
+            *(f"{text(finding.code)} {prose(_said(finding))}" for finding in findings[:1]),
             *(f"{text(each.code)} {ignored_because(each.reason)}" for each in ignored[:1]),
             *filter(None, (notes, time, self._typical(drawn))),
         ]
-        items = "".join(_finding(finding, told=place == 0) for place, finding in enumerate(findings))
+        items = "".join(_finding(finding, layer, told=place == 0) for place, finding in enumerate(findings))
         behind = (
-            f"<p>Notes: {notes}</p>" if notes and findings else "",
+            f"<p>Notes: {notes}</p>" if findings and len(layer.notes) > len(_notes(findings)) else "",
             f"<p>{time}</p>" if time and sentences[0] != time else "",
             f"<ul>{items}</ul>" if items else "",
             "".join(_ignored(each) for each in ignored),
             _changed(change) if change is not None else "",
-            self._spread(drawn, told=bool(sentences) and sentences[0] == self._typical(drawn)),
+            self._spread(drawn, told=sentences[:1] == [self._typical(drawn)]),
         )
         return [sentences[0], *behind] if sentences else []
 
@@ -84,8 +84,8 @@ class Details:
 
     def _spread(self, drawn: Spread | None, *, told: bool) -> str:
         picture = spread.histogram(drawn) if drawn is not None else ""
-        typical = self._typical(drawn)
-        return f"<p>E{typical[1:]}</p>{picture}" if picture and typical and not told else picture
+        label = "" if told else f"{self._typical(drawn)}:"
+        return f'<p class="spread">{label} {picture}</p>' if picture else ""
 
 
 def _changes(comparison: Comparison | None) -> dict[str, LayerChange]:
@@ -105,22 +105,35 @@ def _ignored(ignored: Ignored) -> str:
     return f"<p>{rule_link(ignored.code)} {ignored_because(ignored.reason)}: {prose(ignored.message)}</p>"
 
 
-def _finding(finding: Finding, *, told: bool) -> str:
+def _notes(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.verdict is Verdict.HEALTHY]
+
+
+def _said(finding: Finding) -> str:
+    """A finding's sentence; a victim's with its culprits, unless it names them itself."""
+    return finding.message if "because of" in finding.message else said(finding)
+
+
+def _finding(finding: Finding, layer: LayerReport, *, told: bool) -> str:
     """Return one finding; its sentence is `told` already where it is the first."""
     kind = "note" if finding.verdict is Verdict.HEALTHY else word(finding.verdict)
-    symbol = UNICODE.verdicts[finding.verdict]
-    part = ", culprit" if finding.culprit else ", victim" if finding.because_of else ""
-    part = "" if finding.verdict is Verdict.HEALTHY else part
-    evidence = " · ".join(f"{prose(key.replace('_', ' '))} {_value(value)}" for key, value in _told(finding.evidence))
+    part = (
+        f" {UNICODE.verdicts[finding.verdict]} {kind},"
+        if finding.verdict is not layer.verdict or kind == "note"
+        else ""
+    )
+    evidence = " · ".join(f"{prose(key.replace('_', ' '))} {_value(value)}" for key, value in _told(finding, layer))
     return (
-        f"<li>{rule_link(finding.code)} {symbol} {kind}{part}, {percent(finding.confidence)} sure"
-        f"{'' if told else f': {prose(said(finding))}'}{f'<br><small>{evidence}</small>' if evidence else ''}</li>"
+        f"<li>{rule_link(finding.code)}{part} {percent(finding.confidence)} sure"
+        f"{'' if told else f': {prose(_said(finding))}'}{f'<br><small>{evidence}</small>' if evidence else ''}</li>"
     )
 
 
-def _told(evidence: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Evidence but the units, which the map shows."""
-    return ((key, value) for key, value in evidence.items() if key != "units")
+def _told(finding: Finding, layer: LayerReport) -> Iterator[tuple[str, object]]:
+    """Evidence but the units, which the map shows, and what the row's columns show."""
+    for key, value in finding.evidence.items():
+        if key != "units" and getattr(layer.readings, key, None) != value:
+            yield key, value
 
 
 def _value(value: object) -> str:

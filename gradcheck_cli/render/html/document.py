@@ -20,8 +20,12 @@ from gradcheck_cli.render.numbers import count
 TITLE = 60
 """Characters of the model's name in the page's title."""
 
-_SPACE = re.compile(r"\s*([{};,])\s*|(?<=:)\s+")
+_STYLE_SPACE = re.compile(r"\s*([{};,])\s*|(?<=:)\s+")
 """What a style sheet can do without; a space before a colon can mean something."""
+_LEGEND = re.compile(r"[^{}]*\.u-(?:legend|inline|series|title)\b[^{}]*\{[^{}]*\}")
+"""What the library's style sheet says of what no chart here has."""
+_SCRIPT_SPACE = re.compile(r" (=>|[=!]==|=|&&|\|\||[?:<>]) ")
+"""Signs that no text of the script has between spaces."""
 Section = tuple[str, str, str, str, str]
 """Id, word in the navigation, heading, what it shows in a sentence, and the body; without a body it is left out."""
 
@@ -35,8 +39,9 @@ def render(diagnosis: Diagnosis, baseline: Diagnosis | None = None) -> str:
     there = [section for section in _sections(diagnosis, baseline, comparison) if section[-1]]
     links = "".join(f'<li><a href="#{ident}">{short}</a></li>' for ident, short, *_ in there)
     body = "\n".join(map(_section, there))
-    style = _asset("uplot.min.css") + _slim("page.css")
-    scripts = [_library(), _slim("page.js")] if 'class="curves"' in body else [_slim("page.js")]
+    drawn = 'class="curves"' in body
+    style = _slim("uplot.min.css") * drawn + _slim("page.css")
+    scripts = [*([_library()] if drawn else []), _slim("page.js")]
     verdict = f"{UNICODE.verdicts[diagnosis.verdict]} {word(diagnosis.verdict)}"
     title = f"{verdict}: {text(elided(diagnosis.model.path, TITLE))} · gradcheck"
     return (
@@ -186,10 +191,12 @@ def _asset(file: str) -> str:
 
 @cache
 def _slim(file: str) -> str:
-    """A file of our own without indents, empty lines and lines that are comments; of style sheets, without most spaces."""
+    """A file without indents, empty lines, lines that are comments, and spaces that mean nothing."""
     stripped = (line.strip() for line in _asset(file).splitlines())
     slim = "\n".join(line for line in stripped if line and not line.startswith("//"))
-    return _SPACE.sub(r"\1", slim).replace(";}", "}") if file.endswith(".css") else slim
+    if file.endswith(".css"):
+        return _STYLE_SPACE.sub(r"\1", _LEGEND.sub("", slim)).replace(";}", "}")
+    return _SCRIPT_SPACE.sub(r"\1", slim)
 
 
 def _library() -> str:

@@ -153,7 +153,9 @@ class _Plot:
             if place in (0, places[-1]) or place < total - step / 2:
                 # A number in the middle of a narrow column at either end would be cut.
                 at = (place + 0.5) / total
-                anchor = ' class="first"' if at < EDGE else ' class="last"' if at > 1 - EDGE else ""
+                between = (place + 1) % (2 * step) and place not in (0, places[-1])
+                kinds = ["first" * (at < EDGE), "last" * (at > 1 - EDGE), "between" * bool(between)]
+                anchor = f' class="{" ".join(filter(None, kinds))}"' if any(kinds) else ""
                 yield f'<text x="{self.x(place)}" y="{self.foot + 16}"{anchor}>{place + 1:,}</text>'
 
     @property

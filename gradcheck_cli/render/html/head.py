@@ -59,7 +59,7 @@ def _next(diagnosis: Diagnosis, anchors: Anchors) -> str:
         more = f", or {len(others)} other remed{'y' if len(others) == 1 else 'ies'}" if others else ""
         cells.append(("What to do first", f'<a href="#remedies">{prose(first.title)}</a>{more}'))
     elif diagnosis.verdict is Verdict.HEALTHY:
-        cells.append(("What to do", "Nothing: every layer that was measured can learn."))
+        cells.append(("What to do", "Nothing: every layer measured can learn."))
     elif diagnosis.not_measured:
         cells.append(("What to do", 'See <a href="#unknown">why it was not measured</a>.'))
     listed = "".join(f"<div><dt>{term}</dt><dd>{told}</dd></div>" for term, told in cells)
@@ -107,5 +107,5 @@ def _counts(diagnosis: Diagnosis) -> str:
         for verdict in SEVERITY
         if counted[verdict]
     )
-    total = f"<li>of {count(len(diagnosis.layers), 'layer')}</li>"
-    return f'<ul class="counts" aria-label="Layers by verdict">{chips}{total}</ul>' if chips else ""
+    total = f"<li>{count(len(diagnosis.layers), 'layer')}:</li>"
+    return f'<ul class="counts" aria-label="Layers by verdict">{total}{chips}</ul>' if chips else ""

@@ -56,12 +56,12 @@ def _filter(diagnosis: Diagnosis, details: Details) -> str:
 
 
 def _heads() -> str:
-    fixed = (("#", "place in forward order"), ("layer", "name and kind"), ("verdict", "what the layer is"))
-    heads = [*fixed, *((head, meaning) for _, head, meaning in READINGS)]
+    """The script takes what they mean from the glossary."""
+    heads = ("#", "layer", "verdict", *(head for _, head, _ in READINGS))
     cells = "".join(
-        f'<th scope="col"{" aria-sort=ascending" if place == 0 else ""}><button type="button" title="{text(meaning)}">'
+        f'<th scope="col"{" aria-sort=ascending" if place == 0 else ""}><button type="button">'
         f'{text(head)}<span class="arrow" aria-hidden="true"></span></button></th>'
-        for place, (head, meaning) in enumerate(heads)
+        for place, head in enumerate(heads)
     )
     return f'{cells}<th scope="col" class="why"><span class="hidden">what was found</span></th>'
 
@@ -69,11 +69,11 @@ def _heads() -> str:
 def _row(place: int, layer: LayerReport, details: Details) -> str:
     numbers = "".join(f"<td>{cell}</td>" for cell in _numbers(layer.readings))
     kind = f"<i>{prose(elided(layer.kind, 40))}</i>"
-    parts = ", ".join(filter(None, (role(layer, details.findings(layer)), details.was(layer))))
-    kept = f' data-change="{change}"' if (change := details.change(layer)) else ""
-    shown = (
-        f"<b>{UNICODE.verdicts[layer.verdict]} {word(layer.verdict)}</b>{f' <small>{parts}</small>' if parts else ''}"
+    parts = " ".join(
+        f"<small>{part}</small>" for part in (role(layer, details.findings(layer)), details.was(layer)) if part
     )
+    kept = f' data-change="{change}"' if (change := details.change(layer)) else ""
+    shown = f"<b>{UNICODE.verdicts[layer.verdict]} {word(layer.verdict)}</b>{f' {parts}' if parts else ''}"
     return (
         f'<tr id="l{place}" data-verdict="{layer.verdict.value}"{kept}><td>{place + 1}</td>'
         f'<th scope="row">{path(layer.name, ".")} {kind}</th><td>{shown}</td>{numbers}<td class="why">{details.of(layer)}</td></tr>'

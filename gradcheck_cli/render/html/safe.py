@@ -17,7 +17,8 @@ SENTENCE = 1000
 """The same for sentences."""
 MARKS = 4
 """Combining marks on one letter; more are left out."""
-_EXPONENT = re.compile(r"\b(T = )?\d[\d.]{0,8}e[-+]\d{1,3}\b")
+_EXPONENT = re.compile(r"\b(?:T = \d[\d.]{0,8}(?:e[-+]\d{1,3})?|\d[\d.]{0,8}e-\d{1,3})\b")
+"""Numbers that a line could be broken in."""
 
 
 def text(value: str) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 from gradcheck_cli.records import Spread
 from gradcheck_cli.render.numbers import number, percent
 
-HEIGHT = 32
+HEIGHT = 24
 """Pixels of the highest bar."""
 BAR = 6
 """Pixels of a bar's width."""
-MOST_BARS = 40
+MOST_BARS = 24
 """Of more bins, several stand side by side in a bar."""
 
 
@@ -30,24 +31,25 @@ def histogram(spread: Spread) -> str:
     """Return the bars between the sizes of the smallest and the largest element, and the share of exact zeros."""
     filled = [place for place, amount in enumerate(spread.counts) if amount > 0]
     zeros = spread.zeros / ((sum(spread.counts) + spread.zeros) or 1)
-    none = f"{percent(zeros)} exactly 0" if spread.zeros else ""
+    none = f"· {percent(zeros)} exactly 0" if spread.zeros else ""
     if not filled:
-        return f'<p class="spread">{none}</p>' if none else ""
+        return none
     counts = spread.counts[filled[0] : filled[-1] + 1]
     each = math.ceil(len(counts) / MOST_BARS)
     bars = [sum(counts[at : at + each]) for at in range(0, len(counts), each)]
     low, high = (_size(spread.lowest + at) for at in (filled[0] - 1, filled[-1]))
     size = f'width="{len(bars) * BAR}" height="{HEIGHT}"'
     drawn = f'<svg {size} aria-hidden="true"><path d="{_outline(bars)}"/></svg>'
-    return f'<p class="spread">{number(low)}{drawn}{number(high)} {none}</p>'
+    return f"{number(low)}{drawn}{number(high)} {none}"
 
 
 def _outline(bars: list[int]) -> str:
     """The edge of all bars together; what is there at all is at least a pixel high."""
     highest = max(bars)
     heights = [math.ceil(amount / highest * HEIGHT) for amount in bars]
-    steps = [f"v{before - here}h{BAR}" for before, here in zip([0, *heights], heights, strict=False)]
-    return f"M0 {HEIGHT}{''.join(steps)}V{HEIGHT}z"
+    runs = [(height, len(list(same)) * BAR) for height, same in groupby(heights)]
+    steps = "".join(f"V{HEIGHT - height}h{width}" for height, width in runs)
+    return f"M0 {HEIGHT}{steps}V{HEIGHT}z"
 
 
 def _size(exponent: float) -> float:

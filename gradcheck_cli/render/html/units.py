@@ -162,27 +162,20 @@ def _checked(told: list[Span], total: int, off: int) -> tuple[Span, ...] | None:
 
 def _map(units: Units, anchors: Anchors) -> str:
     kind = "saturated" if units.saturated else "dead"
-    of = (
-        f' <span class="muted">units of {anchors.link(units.producer.name)}</span>'
-        if units.producer is not None
-        else ""
-    )
+    of = f" <small>after {anchors.link(units.producer.name)}</small>" if units.producer is not None else ""
     each = math.ceil(units.total / MOST_CELLS)
     notes = [
         f"a cell is {each:,} units" if each > 1 else "",
         "in no order" if units.where is None and units.off < units.total else "",
     ]
     note = "; ".join(filter(None, notes))
-    more = f' <span class="muted">({note})</span>' if note else ""
+    more = f" <small>({note})</small>" if note else ""
     ill = "" if units.verdict in WELL else f" · {badge(units.verdict)}"
     told = f"{units.off:,} of {units.total:,} {kind}"
-    return (
-        f'<div class="map"><p class="name">{anchors.link(units.layer.name)}{of}</p>'
-        f'<p class="told"><b>{told}</b>{more}{ill}</p>{_cells(units, each, told)}</div>'
-    )
+    return f"<div><p>{anchors.link(units.layer.name)}{of}</p><p><b>{told}</b>{more}{ill}</p>{_cells(units, each)}</div>"
 
 
-def _cells(units: Units, each: int, told: str) -> str:
+def _cells(units: Units, each: int) -> str:
     sizes = [min(each, units.total - first) for first in range(0, units.total, each)]
     if units.where is None:
         full = [min(size, max(0, units.off - cell * each)) for cell, size in enumerate(sizes)]
@@ -192,11 +185,15 @@ def _cells(units: Units, each: int, told: str) -> str:
             for cell in range(first // each, last // each + 1):
                 full[cell] += min(last, cell * each + each - 1) - max(first, cell * each) + 1
     levels = [math.ceil(amount / size * LEVELS) for amount, size in zip(full, sizes, strict=True)]
-    drawn = "".join(f'<path class="q{level}" d="{_runs(levels, level)}"/>' for level in sorted({*levels} - {0}))
+    drawn = "".join(f'<path{_depth(level)} d="{_runs(levels, level)}"/>' for level in sorted({*levels} - {0}))
     rows = math.ceil(len(sizes) / COLUMNS)
     kind = "saturated" if units.saturated else "dead"
-    box = f'viewBox="0 0 {COLUMNS * CELL} {rows * CELL}" width="{COLUMNS * CELL}" height="{rows * CELL}"'
-    return f'<svg class="cells {kind}" {box} role="img" aria-label="{told}">{_ground(len(sizes))}{drawn}</svg>'
+    box = f'viewBox="0 0 {COLUMNS * CELL} {rows * CELL}"'
+    return f'<svg class="cells {kind}" {box} aria-hidden="true">{_ground(len(sizes))}{drawn}</svg>'
+
+
+def _depth(level: int) -> str:
+    return f' class="q{level}"' if level < LEVELS else ""
 
 
 def _runs(levels: Sequence[int], wanted: int) -> str:

@@ -97,7 +97,7 @@ def manuals(diagnosis: Diagnosis) -> str:
 
 def rule_link(code: str) -> str:
     """Return a rule's code as a link to its manual on this page."""
-    return f'<a class="rule" href="#{anchor(code)}">{text(code)}</a>'
+    return f'<a href="#{anchor(code)}">{text(code)}</a>'
 
 
 def anchor(code: str) -> str:

@@ -69,6 +69,8 @@
     // One move for all rows, so that the page is laid out once.
     one("tbody", table).append(...keyed.map(({ row }) => row));
   };
+  const meanings = new Map(all(".glossary dt").map((term) => [term.textContent, term.nextElementSibling.textContent]));
+  heads.forEach((head) => { head.title = meanings.get(head.textContent) ?? ""; });
   heads.forEach((head, column) => one("button", head)?.addEventListener("click", () => sort(column)));
 
   const find = one("#find");
@@ -239,7 +241,9 @@
   const curves = (holder) => {
     const told = JSON.parse(one("script.curves", holder).textContent);
     const canvas = one(".canvas", holder);
-    const read = (value) => (value === told.zero ? "0" : value === told.infinite ? "∞" : figures(value));
+    if (told.log) told.y = told.y.map((decades) => decades.map((decade) => (decade === null ? null : 10 ** decade)));
+    const near = (value, end) => end !== null && Math.abs(value / end - 1) < 0.02;
+    const read = (value) => (near(value, told.zero) ? "0" : near(value, told.infinite) ? "∞" : figures(value));
     const labels = new Map(told.ticks);
     let chart = null;
     let widths = [];
