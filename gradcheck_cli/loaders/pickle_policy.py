@@ -149,6 +149,16 @@ class _Policy:
         self.elements += elements
         return self._no_hooks(hooks, "a tensor")
 
+    def _typed(self, args: tuple[Any, ...]) -> bool:
+        """A plain tensor to which torch.export has noted what it may assume of its shape."""
+        if len(args) != 4 or not (_is_global(args[0], names.REBUILD_TENSOR) and _is_global(args[1], names.TENSOR)):
+            return False
+        if not (isinstance(args[2], tuple) and isinstance(args[3], Pairs)):
+            return False
+        self.structural.add(id(args[2]))
+        marks = (key for key, _ in args[3].items)
+        return all(isinstance(key, str) and key.startswith(_EXPORT_MARKS) for key in marks) and self._tensor(args[2])
+
     def _storage(self, node: Persistent) -> int:
         """Elements in a storage, after checking the reference against the archive."""
         key = node.id
@@ -241,11 +251,13 @@ class _Policy:
         return refuse(Slug.UNSAFE_PICKLE, self.path, message, f"nothing was run; {BUILD_IN_PYTHON}, or {TRUST}")
 
 
+_EXPORT_MARKS = ("_dynamo_", "_specialize_on")
 _TABLE_CONTENT = {"_parameters": "parameter", "_buffers": "tensor", "_modules": "module"}
 _CALLS: dict[str, Any] = {
     names.ORDERED_DICT: _Policy._ordered_dict,
     names.REBUILD_TENSOR: _Policy._tensor,
     names.REBUILD_PARAMETER: _Policy._parameter,
+    names.REBUILD_TYPED: _Policy._typed,
     names.SIZE: _Policy._size,
     names.DEVICE: _Policy._device,
     **dict.fromkeys(names.SETS, _Policy._set),
@@ -278,6 +290,10 @@ def _is_function(node: Node) -> bool:
 
 def _callee(node: Made) -> str:
     return node.callee.path if isinstance(node.callee, Global) else "something computed"
+
+
+def _is_global(node: Node, path: str) -> bool:
+    return isinstance(node, Global) and node.path == path
 
 
 def _is_call(node: Node, path: str) -> bool:

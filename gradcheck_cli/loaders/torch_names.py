@@ -12,6 +12,9 @@ from torch import nn
 
 REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2"
 REBUILD_PARAMETER = "torch._utils._rebuild_parameter"
+REBUILD_TYPED = "torch._tensor._rebuild_from_type_v2"
+"""How a tensor with attributes of its own is saved, as torch.export marks its sample inputs."""
+TENSOR = "torch.Tensor"
 REBUILD_META = "torch._utils._rebuild_meta_tensor_no_storage"
 ORDERED_DICT = "collections.OrderedDict"
 SETS = frozenset({"__builtin__.set", "builtins.set"})
@@ -88,7 +91,8 @@ def is_allowed(path: str) -> bool:
         or path in STORAGE_ITEMSIZE
         or path in SETS
         or path in GETATTR
-        or path in (REBUILD_TENSOR, REBUILD_PARAMETER, ORDERED_DICT, SIZE, DEVICE, FUNCTION_OWNER)
+        or path
+        in (REBUILD_TENSOR, REBUILD_PARAMETER, REBUILD_TYPED, TENSOR, ORDERED_DICT, SIZE, DEVICE, FUNCTION_OWNER)
     )
 
 

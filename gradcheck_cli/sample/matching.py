@@ -6,7 +6,7 @@ Where more than one reading is sensible, all are given, the likeliest first; the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -43,7 +43,16 @@ def match(data: Any, target: Any, key: str | None, signature: Signature, main: s
         calls = _ordered((data,), target, signature, main) + _ordered(tuple(data), target, signature, main)
     else:
         calls = _ordered((data,), target, signature, main)
-    return [reading for call in calls for reading in _with_target_passed(call, signature)]
+    return [_placed(reading, signature) for call in calls for reading in _with_target_passed(call, signature)]
+
+
+def _placed(call: Call, signature: Signature) -> Call:
+    """Give each input in the way that the model takes it."""
+    if signature.by_order is None:
+        return call
+    given = {**dict(zip(signature.positional, call.args, strict=False)), **call.kwargs}
+    args = tuple(given.pop(name) for name in signature.by_order if name in given)
+    return replace(call, args=(*args, *call.args[len(signature.positional) :]), kwargs=given)
 
 
 # ------------------------------------------------------------------------------------------------------------- by name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -30,6 +30,8 @@ class Signature:
     """Takes ``**kwargs``."""
     absent: tuple[str, ...] = ()
     """Parameters of either kind that are None where they are not given."""
+    by_order: tuple[str, ...] | None = None
+    """Of an exported program: those that must be given by order, all others by name; None where either will do."""
     scalars: tuple[tuple[str, str], ...] = ()
     """Name and type of the parameters that are annotated as a plain ``bool``, ``int`` or ``float``."""
 
@@ -62,8 +64,18 @@ def signature_of(module: torch.nn.Module) -> Signature:
     if isinstance(inner, torch.fx.GraphModule):
         names = tuple(str(node.target) for node in inner.graph.nodes if node.op == "placeholder")
         inspected = _inspected(inner)
-        return inspected if inspected and inspected.needed else Signature(names, (), (), (), False, False)
+        if not (inspected and inspected.needed):
+            return Signature(names, (), (), (), False, False)
+        return replace(inspected, by_order=_exported_by_order(inner, inspected))
     return _inspected(inner) or Signature((), (), (), (), True, True)
+
+
+def _exported_by_order(module: torch.fx.GraphModule, signature: Signature) -> tuple[str, ...] | None:
+    """Programs take their inputs only in the way in which they were exported: its tree of arguments tells which."""
+    tree = getattr(getattr(module.graph._codegen, "pytree_info", None), "in_spec", None)
+    if tree is None or tree.num_children != 2:
+        return None
+    return signature.positional[: tree.child(0).num_children]
 
 
 def signature_of_call(function: Callable[..., object]) -> Signature | None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import gradcheck_cli
 from gradcheck_cli.errors import ModelError
 from gradcheck_cli.loaders import load
 from gradcheck_cli.loaders.pt2_expressions import is_allowed
@@ -201,3 +202,42 @@ def test_an_export_without_values_is_refused(tmp_path: Path) -> None:
 )
 def test_the_grammar_of_shape_expressions(text: str, allowed: bool) -> None:
     assert is_allowed(text) is allowed
+
+
+class Optional(nn.Module):
+    """Two inputs, of which one is optional, and a keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor, mask: Any = None, *, scale: Any = None) -> torch.Tensor:
+        h = torch.relu(self.first(x))
+        h = h if mask is None else h * mask
+        return self.second(h if scale is None else h * scale)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [(("x",), ()), ((), ("x",)), (("x", "mask"), ()), (("x",), ("mask",)), (("x", "mask"), ("scale",))],
+    ids=lambda names: "-".join(names) or "none",
+)
+def test_data_by_name_reach_a_program_in_the_way_it_was_exported(
+    args: tuple[str, ...], kwargs: tuple[str, ...], tmp_path: Path
+) -> None:
+    given = {"x": torch.randn(16, 4), "mask": torch.ones(16, 8), "scale": torch.full((16, 8), 2.0)}
+    asked = {name: given[name] for name in (*kwargs, *args)}  # in another order than forward's
+    program = torch.export.export(Optional(), tuple(given[n] for n in args), {n: given[n] for n in kwargs})
+    torch.export.save(program, tmp_path / "model.pt2")
+    diagnosis = gradcheck_cli.diagnose(tmp_path / "model.pt2", data={**asked, "y": torch.arange(16) % 2}, batch_size=16)
+    assert (diagnosis.verdict.value, diagnosis.sample.loss) == ("healthy", "cross-entropy")
+
+
+def test_sample_inputs_that_export_has_marked_are_read(tmp_path: Path) -> None:
+    """`Dim.DYNAMIC` leaves notes on the example, which is then saved as a tensor with attributes."""
+    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    program = torch.export.export(nn.Sequential(nn.Linear(4, 2)), (torch.randn(8, 4),), dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "model.pt2")
+    example = load(str(tmp_path / "model.pt2")).example_inputs
+    assert example is not None
+    assert example.args[0].shape == (8, 4)

@@ -201,3 +201,15 @@ def test_weights_of_a_body_may_lie_outside(tmp_path: Path) -> None:
     subject = loaded(after_layer(made, tensors=[scalar("yes", True)]), tmp_path)
     assert compared(subject) == ()
     torch.testing.assert_close(subject.module(BATCH.args[0]), expected)
+
+
+def test_rounding_that_the_model_amplifies_is_no_difference(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = [part for _ in range(40) for part in (torch.nn.Linear(64, 64), torch.nn.Tanh())]
+    for layer in layers[::2]:
+        torch.nn.init.normal_(layer.weight, std=(20 / 64) ** 0.5)  # type: ignore[arg-type]
+    x = torch.randn(4, 64)
+    torch.onnx.export(torch.nn.Sequential(*layers), (x,), str(tmp_path / "deep.onnx"), dynamo=False)
+    diagnosis = diagnose(tmp_path / "deep.onnx", data=x, rehearse=0)
+    assert diagnosis.verdict.value == "exploding"
+    assert any("amplifies rounding" in remark for remark in (*diagnosis.model.remarks, *diagnosis.sample.remarks))

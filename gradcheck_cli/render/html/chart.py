@@ -145,8 +145,8 @@ def _data(chart: Chart, lanes: _Lanes) -> dict[str, object]:
         "log": lanes.scale.log,
         "range": [low, high],
         "ticks": lanes.ticks(),
-        "zero": lanes.zero,
-        "infinite": lanes.infinite,
+        "zero": lanes.short(lanes.zero),
+        "infinite": lanes.short(lanes.infinite),
         "of": plain(chart.x_label),
     }
 

@@ -10,6 +10,8 @@ from gradcheck_cli.render.numbers import number
 
 TICKS = 7
 """Ticks at most, about."""
+FAR = 1e307
+"""The end of a linear axis, short of where the numbers end; what is beyond is drawn there."""
 LEAST = 0.01
 """Length of a linear axis, relative to its values, at least."""
 
@@ -26,7 +28,7 @@ class Scale:
 
     def place(self, value: float) -> float:
         """Return pixels from the top; `value` is finite, and above 0 on a log axis."""
-        at = math.log10(value) if self.log else value
+        at = min(self.high, max(self.low, math.log10(value) if self.log else value))
         return round((self.high - at) / (self.high - self.low) * self.height, 1)
 
     def ticks(self) -> list[tuple[float, str]]:
@@ -51,7 +53,7 @@ def decades(values: Iterable[float], height: float, *, at_least: tuple[float, ..
 
 def linear(values: Iterable[float], height: float) -> Scale:
     """Return an axis a little wider than the finite `values`; a change far below a hundredth looks like none."""
-    known = [value for value in values if math.isfinite(value)]
+    known = [max(-FAR, min(FAR, value)) for value in values if math.isfinite(value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     room = max((high - low) * 0.08, (LEAST * max(abs(low), abs(high)) - (high - low)) / 2) or 1.0
     return Scale(low - room if low < 0 or low - room > 0 else 0.0, high + room, False, height)

@@ -241,9 +241,10 @@
   const curves = (holder) => {
     const told = JSON.parse(one("script.curves", holder).textContent);
     const canvas = one(".canvas", holder);
-    if (told.log) told.y = told.y.map((decades) => decades.map((decade) => (decade === null ? null : 10 ** decade)));
-    const near = (value, end) => end !== null && Math.abs(value / end - 1) < 0.02;
-    const read = (value) => (near(value, told.zero) ? "0" : near(value, told.infinite) ? "∞" : figures(value));
+    const valueOf = (place) => (place === null || !told.log ? place : 10 ** place);
+    told.y = told.y.map((places) => places.map(valueOf));
+    const [zero, infinite] = [told.zero, told.infinite].map(valueOf);
+    const read = (value) => (value === zero ? "0" : value === infinite ? "∞" : figures(value));
     const labels = new Map(told.ticks);
     let chart = null;
     let widths = [];
