@@ -36,13 +36,14 @@ def test_ranges_join_neighbours() -> None:
 
 def test_units_that_are_off_are_kept_by_their_places() -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(4, 300), nn.ReLU(), nn.Linear(300, 8), nn.Sigmoid(), nn.Linear(8, 2), nn.ReLU())
+    first, second, last = nn.Linear(4, 300), nn.Linear(300, 8), nn.Linear(8, 2)
     with torch.no_grad():
-        net[0].bias[:150] = -1e3  # more than a finding names
-        net[0].bias[150:] = 1e3
-        net[2].weight.mul_(0)
-        net[2].bias.fill_(0).index_fill_(0, torch.tensor([2, 3, 6]), 50.0)
-        net[4].bias.fill_(1e3)
+        first.bias[:150] = -1e3  # more than a finding names
+        first.bias[150:] = 1e3
+        second.weight.zero_()
+        second.bias.zero_().index_fill_(0, torch.tensor([2, 3, 6]), 50.0)
+        last.bias.fill_(1e3)
+    net = nn.Sequential(first, nn.ReLU(), second, nn.Sigmoid(), last, nn.ReLU())
     units = gradcheck.diagnose(net, torch.randn(64, 4), loss="none", rehearse=0).units
     assert set(units) == {"1", "3"}, "all of the last ReLU are on"
     assert (units["1"].units, units["1"].dead, units["1"].saturated) == (300, "0-149", "")

@@ -195,8 +195,12 @@ def test_an_unused_layer_is_dead_but_an_idle_expert_is_not() -> None:
     assert (forgotten.culprits, codes(forgotten, "blocks.2")) == (("blocks.2",), {"GC303"})
     choice = judge(readings(linear("e.0", 1.0), linear("e.1", 1.0), never_ran("e.2", idle=True)))
     assert choice.verdict is Verdict.HEALTHY
-    optional = judge(readings(linear("a", 1.0), never_ran("segment", kind="Embedding")))
-    assert optional.verdict is Verdict.HEALTHY
+    table = readings(linear("a", 1.0), never_ran("segment", kind="Embedding"))
+    assert judge(table).culprits == ("segment",)
+    assert judge(msgspec.structs.replace(table, inputs_left=("segments",))).verdict is Verdict.HEALTHY
+    token = weight("masked", shape=(8,), signal=None, reached=False)
+    mask = never_ran("body", kind="Body", container=True, parameters=(token,))
+    assert judge(readings(linear("a", 1.0), mask)).verdict is Verdict.HEALTHY
 
 
 def test_frozen_layers_get_no_verdict() -> None:

@@ -21,8 +21,8 @@ DRAWN = 64
 """The same for the SVG."""
 LANE = 0.1
 """Share of the axis that is added for 0, and for infinity."""
-DIGITS = 3
-"""Digits of what is given to the script: more cannot be told apart on the axis."""
+DECADES, STEPS = 2, 128
+"""Decimals of a decade, and steps of a linear axis, to which the script is told values: finer ones cannot be told apart."""
 WIDE = 50.0
 """Largest value over the smallest from which an axis is logarithmic."""
 
@@ -106,8 +106,9 @@ class _Lanes:
         """Return `value`, on a log axis its decade, with no more digits than can be told apart on the axis."""
         if value is None:
             return None
-        width = self.scale.high - self.scale.low
-        short = round(math.log10(value) if self.scale.log else float(value), DIGITS - 1 - math.floor(math.log10(width)))
+        low, high = self.scale.low, self.scale.high
+        at = min(high, max(low, math.log10(value) if self.scale.log else value))
+        short = round(float(at), DECADES if self.scale.log else -math.floor(math.log10((high - low) / STEPS)))
         return int(short) if short.is_integer() and abs(short) < 1e6 else short
 
     def ticks(self) -> list[tuple[float, str]]:

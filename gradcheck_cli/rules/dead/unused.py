@@ -16,7 +16,7 @@ class Unused:
     """The layer is part of the model, trainable, and never used in the forward pass; or it is used and not part of the model.
 
     What it measures. Which modules ran, and which parameters were read. Layers of which siblings of the same class in the same
-    container ran (experts, stochastic depth), embeddings, layers without a weight matrix, and all layers of a model whose
+    container ran (experts, stochastic depth), mask tokens that a module owns beside its layers, and all layers of a model whose
     forward takes optional inputs that the sample does not give, are not judged:
     another sample may reach them (note GC909). Where the siblings are a stack, each reading the one before, a layer that does
     not run in evaluation mode either is judged: no chance drops it there.
@@ -78,9 +78,11 @@ class Unused:
 def unused(view: View, layer: LayerReading) -> bool:
     """Never ran, none of its parameters was read, and nothing suggests that another sample would reach it."""
     ran = layer.called and not layer.container  # that a container ran says nothing of its own parameters
-    if ran or layer.reached or not layer.weights or any(p.reached for p in layer.parameters):
+    trained = any(p.trainable for p in layer.parameters)
+    if ran or layer.reached or not trained or any(p.reached for p in layer.parameters):
         return False
-    return not view.readings.inputs_left and "Embedding" not in layer.kind and not _sibling_ran(view, layer)
+    token = layer.container and layer.kind != "Parameter" and not layer.weights
+    return not token and not view.readings.inputs_left and not _sibling_ran(view, layer)
 
 
 def _sibling_ran(view: View, layer: LayerReading) -> bool:
