@@ -529,6 +529,12 @@ def test_rows_hold_a_histogram_of_their_gradient() -> None:
     assert text.count('class="spread"') == len([each for each in html_pages.everything().layers if each.parameters])
 
 
+def test_a_gradient_of_zeros_is_said_to_be() -> None:
+    facts = GradientFacts(of="outputs", layers={"net.0": Spread(lowest=0, counts=(), zeros=9)})
+    text = html.render(msgspec.structs.replace(html_pages.everything(), gradients=facts))
+    assert '<p class="spread">elements of ∂(v·out)/∂W are all exactly 0</p>' in text
+
+
 def test_histograms_are_left_out_of_long_models() -> None:
     layers = {f"n{at}": Spread(lowest=0, counts=(1,), zeros=0) for at in range(301)}
     facts = GradientFacts(of="loss", layers=layers)
@@ -537,7 +543,7 @@ def test_histograms_are_left_out_of_long_models() -> None:
 
 @pytest.mark.parametrize(
     ("counts", "zeros", "told"),
-    [((), 0, ""), ((0, 0), 3, "· 100 % exactly 0"), ((0, 4, 0, 2, 0), 0, '1.0<svg width="18"')],
+    [((), 0, ""), ((0, 0), 3, ""), ((0, 4, 0, 2, 0), 0, '1.0<svg width="18"')],
 )
 def test_histograms_of_little(counts: tuple[int, ...], zeros: int, told: str) -> None:
     drawn = spread.histogram(Spread(lowest=0, counts=counts, zeros=zeros))

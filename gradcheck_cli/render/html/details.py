@@ -79,13 +79,15 @@ class Details:
         return [sentences[0], *behind] if sentences else []
 
     def _typical(self, drawn: Spread | None) -> str:
-        size = spread.typical(drawn) if drawn is not None else None
-        return "" if size is None else f"elements of {self._of} around {number(size)}"
+        if drawn is None:
+            return ""
+        size = spread.typical(drawn)
+        return f"elements of {self._of} {'are all exactly 0' if size is None else f'around {number(size)}'}"
 
     def _spread(self, drawn: Spread | None, *, told: bool) -> str:
         picture = spread.histogram(drawn) if drawn is not None else ""
-        label = "" if told else f"{self._typical(drawn)}:"
-        return f'<p class="spread">{label} {picture}</p>' if picture else ""
+        label = "" if told else self._typical(drawn)
+        return f'<p class="spread">{label}{": " if label and picture else ""}{picture}</p>' if label or picture else ""
 
 
 def _changes(comparison: Comparison | None) -> dict[str, LayerChange]:
@@ -132,7 +134,7 @@ def _finding(finding: Finding, layer: LayerReport, *, told: bool) -> str:
 def _told(finding: Finding, layer: LayerReport) -> Iterator[tuple[str, object]]:
     """Evidence but the units, which the map shows, and what the row's columns show."""
     for key, value in finding.evidence.items():
-        if key != "units" and getattr(layer.readings, key, None) != value:
+        if value not in ([], ()) and key != "units" and getattr(layer.readings, key, None) != value:
             yield key, value
 
 

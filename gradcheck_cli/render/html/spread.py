@@ -17,7 +17,7 @@ MOST_BARS = 24
 
 
 def typical(spread: Spread) -> float | None:
-    """Return the size that half of the elements that are not 0 exceed, to a factor of two; None of none."""
+    """Return the size that half of the elements that are not 0 exceed, to a factor of two; None where all are 0."""
     total = sum(spread.counts)
     seen = 0
     for place, amount in enumerate(spread.counts):
@@ -28,12 +28,12 @@ def typical(spread: Spread) -> float | None:
 
 
 def histogram(spread: Spread) -> str:
-    """Return the bars between the sizes of the smallest and the largest element, and the share of exact zeros."""
+    """Return bars between the sizes of the smallest and the largest element, and the share of exact zeros; empty if all are."""
     filled = [place for place, amount in enumerate(spread.counts) if amount > 0]
     zeros = spread.zeros / ((sum(spread.counts) + spread.zeros) or 1)
     none = f"· {percent(zeros)} exactly 0" if spread.zeros else ""
     if not filled:
-        return none
+        return ""
     counts = spread.counts[filled[0] : filled[-1] + 1]
     each = math.ceil(len(counts) / MOST_BARS)
     bars = [sum(counts[at : at + each]) for at in range(0, len(counts), each)]

@@ -55,11 +55,11 @@ class ZeroGradient:
         for layer in view.readings.layers:
             if not _silent(view, layer) or layer.name in view.recovered:
                 continue
-            weights = [w for w in layer.parameters if w.trainable and w.reached]
+            weights = [w for w in layer.parameters if w.trainable and w.reached and (w.structural or not w.signal)]
             guilty = view.blockers.get(layer.name) or dead_in_front(view, layer) or silent_in_front(view, layer)
             stopped = layer.transmission == 0.0 and not guilty
             if stopped:
-                guilty = first_stop(view, layer)
+                guilty = _answerable(view, first_stop(view, layer))
                 stops.update({name: stops.get(name, 0) + 1 for name in guilty})
             if layer.name in guilty:
                 guilty = ()
@@ -138,8 +138,15 @@ def silent_in_front(view: View, layer: LayerReading) -> tuple[str, ...]:
     """Where a layer hears the output and its weights still get exactly nothing, its input is zero: who hands it zeros?"""
     if not layer.transmission:
         return ()
-    mute = [name for name in layer.upstream if view.layers[name].transmission == 0.0 and not view.heard[name]]
-    return tuple(dict.fromkeys(view.stage(view.layers[name]) for name in mute))
+    sources = [view.layers[name] for name in layer.upstream]
+    mute = [s for s in sources if (s.transmission == 0.0 and not view.heard[s.name]) or s.incoming == 0.0]
+    return tuple(dict.fromkeys(view.stage(source) for source in mute))
+
+
+def _answerable(view: View, names: tuple[str, ...]) -> tuple[str, ...]:
+    """In place of those whose input is constant because of dead units in front of them, the dead ones."""
+    found = (dead_in_front(view, view.layers[name]) or (name,) for name in names)
+    return tuple(dict.fromkeys(name for each in found for name in each))
 
 
 def first_stop(view: View, layer: LayerReading) -> tuple[str, ...]:

@@ -44,7 +44,8 @@ class Gated:
             if view.gated(layer) or opens:
                 yield Hit(
                     layer=layer.name,
-                    message=f"gated by {listing(list(view.readings.gates))}, which opens by itself",
+                    message=f"gated by {listing(list(view.readings.gates))}, which {'opens' if len(view.readings.gates) == 1 else 'open'} by "
+                    + ("itself" if len(view.readings.gates) == 1 else "themselves"),
                     evidence={
                         "gates": list(view.readings.gates),
                         "opened_transmission": layer.opened_transmission or 0.0,

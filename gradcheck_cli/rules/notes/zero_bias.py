@@ -49,6 +49,6 @@ class ZeroBias:
             if quiet:
                 yield Hit(
                     layer=layer.name,
-                    message=f"{listing(quiet)} has no influence, by structure",
+                    message=f"{listing(quiet)} {'has' if len(quiet) == 1 else 'have'} no influence, by structure",
                     evidence={"parameters": quiet},
                 )

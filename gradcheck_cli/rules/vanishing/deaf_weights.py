@@ -49,6 +49,7 @@ class DeafWeights:
         if not view.finite:
             return
         faded = {name for ailment in depth.fading(view) for name in ailment.layers}
+        deaf: list[str] = []
         for layer in view.parametric:
             if faded & view.ancestors[layer.name]:
                 continue  # its input has faded on the way here; that is told where it began
@@ -56,9 +57,12 @@ class DeafWeights:
             heard = view.faint(layer) > view.thresholds.bottleneck and not view.gated(layer)
             if influence is None or not heard or influence / view.question >= view.thresholds.deaf_weights:
                 continue
+            before = tuple(name for name in deaf if name in view.ancestors[layer.name])
+            deaf.append(layer.name)
             yield Hit(
                 layer=layer.name,
-                culprit=True,
+                culprit=not before,  # what a closed gate hands on is as small as what its own weights hear
+                because_of=before,
                 confidence=confidence(influence, view.thresholds.deaf_weights),
                 message=f"its output is heard, but its weights are not: U·‖W‖ is {number(influence)} at most",
                 evidence={"influence": influence, "cause": "saturation"},
