@@ -39,15 +39,15 @@ class Gated:
 
     def check(self, view: View) -> Iterator[Hit]:
         """Note the layers concerned."""
+        gates = list(view.readings.gates)
         for layer in view.readings.layers:
             opens = any(not p.signal and p.opened_signal for p in layer.parameters if p.signal is not None)
             if view.gated(layer) or opens:
                 yield Hit(
                     layer=layer.name,
-                    message=f"gated by {listing(list(view.readings.gates))}, which {'opens' if len(view.readings.gates) == 1 else 'open'} by "
-                    + ("itself" if len(view.readings.gates) == 1 else "themselves"),
+                    message=f"gated by {listing(gates)}, which {'opens' if len(gates) == 1 else 'open'} without help",
                     evidence={
-                        "gates": list(view.readings.gates),
+                        "gates": gates,
                         "opened_transmission": layer.opened_transmission or 0.0,
                     },
                 )
