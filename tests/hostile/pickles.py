@@ -119,7 +119,13 @@ _HOOKS = (
 _ATTRIBUTES: dict[str, object] = {
     **dict.fromkeys(("forward", "parameters", "named_modules"), nn.functional.relu),
     **dict.fromkeys(("_call_impl", "register_forward_hook", "train"), 3),
-    **{"training": "yes", "__dict__": {}, "__class__": nn.Linear, "class-as-attribute": nn.Linear, "hidden": [nn.Linear(2, 2)]},
+    **{
+        "training": "yes",
+        "__dict__": {},
+        "__class__": nn.Linear,
+        "class-as-attribute": nn.Linear,
+        "hidden": [nn.Linear(2, 2)],
+    },
 }
 CHANGES = (
     *(*_HOOKS, *_ATTRIBUTES, "helper", "child-no-module", "parameter-no-parameter", "buffer-no-tensor"),
