@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -137,12 +138,12 @@ def measured(case: Case) -> Found | None:
     """The readings that the benchmark judges; None where the case cannot be measured."""
     taken: list[Readings] = []
 
-    def keep(readings: Readings) -> Judgement:
+    def keep(readings: Readings, **selection: Any) -> Judgement:
         taken.append(readings)
-        return judge(readings)
+        return judge(readings, **selection)
 
     try:
-        with mock.patch.object(asking, "judge", keep):
+        with mock.patch.object(asking, "judge", keep), mock.patch("gradcheck_cli.judge.judge", keep):
             asking.diagnosed(case.problem(), case.name)
     except (GradcheckError, AssertionError):
         return None
@@ -338,7 +339,7 @@ def near(name: str, mine: tuple[Side, Side]) -> list[str]:
 
 def report(found: Sequence[Found]) -> tuple[str, dict[str, str]]:
     """(the table and what lies near, a sentence for each threshold that was measured)."""
-    parts = [[each for each in found if each.name.startswith("unseen/") is seen] for seen in (False, True)]
+    parts = [[each for each in found if each.name.startswith("unseen") is seen] for seen in (False, True)]
     cells, close, sentences = [], [], {}
     for name, (_, text) in docstrings().items():
         row = [f"`{name}`", f"{getattr(Thresholds(), name):g}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -30,6 +31,9 @@ class Problem:
     lr: float | None = None
     optimizer: Optimizer = "sgd"
     mode: str = "train"
+    saved: Callable[[Path], tuple[str, dict[str, Any]]] | None = None
+    """Writes the model and its data into a folder; gradcheck is given the file and the options that it returns, which say
+    what the fields above say. None: gradcheck is given the module."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Case:
     culprits: tuple[str, ...] = ()
     """Names of which the first culprit must be one; empty: not judged."""
     layer_verdicts: Mapping[str, str] = field(default_factory=dict)
+    """Layer → its verdict; ``a|b``: either is right."""
 
     @property
     def family(self) -> str:

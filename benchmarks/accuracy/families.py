@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from . import architectures, course, idioms, injected, lookalikes, recurrent, theory, trained, units, unseen
+from . import (
+    architectures,
+    course,
+    idioms,
+    injected,
+    lookalikes,
+    recurrent,
+    theory,
+    trained,
+    units,
+    unseen,
+    unseen_files,
+)
 from .cases import Case
 
 FAMILIES = {
@@ -19,6 +31,7 @@ FAMILIES = {
     "course": course,
     "recurrent": recurrent,
     "unseen": unseen,
+    "unseen-files": unseen_files,
 }
 
 

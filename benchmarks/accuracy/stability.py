@@ -121,7 +121,7 @@ def runs(problem: Problem) -> bool:
 
 def repeat(case: Case, seeds: int, steps: int) -> Repeats:
     """Ask about one case again and again."""
-    problem = case.problem()
+    problem = replace(case.problem(), saved=None)  # the module itself, with other samples than are in its file
     half, double = halved(problem), doubled(case, problem)
     return Repeats(
         name=case.name,
