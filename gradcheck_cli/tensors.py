@@ -90,3 +90,9 @@ def _rebuilt(obj: Any, items: list[tuple[Any, Any]]) -> Any:
 def _plain_tuple(obj: tuple[Any, ...], values: list[Any]) -> tuple[Any, ...]:
     # torch.return_types (of torch.max and the like) are tuples that are made from one sequence, as `tuple` itself is.
     return type(obj)(values)
+
+
+def rescaled_tables(module: torch.nn.Module) -> list[torch.Tensor]:
+    """Return the weights of embeddings with ``max_norm``: a forward pass rescales the rows that it looks up, in place."""
+    kinds = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    return [part.weight.detach() for part in module.modules() if isinstance(part, kinds) and part.max_norm is not None]

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from gradcheck_cli import records
-from gradcheck_cli.config import Thresholds
 from gradcheck_cli.errors import GradcheckError
 from gradcheck_cli.probe.batch import add_plan, forward, prepare, transmission
 from gradcheck_cli.probe.layers import plan_layers
@@ -27,7 +26,7 @@ from gradcheck_cli.tensors import map_tensors
 
 FAINT = 1e-5
 """A matrix is looked at again where U·‖W‖, what its relative change does to the output, is below this share of the output:
-a hundred times float32's rounding."""
+a hundred times float32's rounding. So are layers that hear less than this share of the question."""
 
 QUESTIONS = 3
 """±1 entries may cancel in one question by chance, in a bias of few outputs above all."""
@@ -39,21 +38,13 @@ MOST_PARAMETERS = 50_000_000
 """Larger models are not copied to float64."""
 
 
-def settle_zeros(
-    subject: records.Subject,
-    sample: records.Sample,
-    readings: Readings,
-    *,
-    thresholds: Thresholds | None = None,
-    seed: int = 0,
-) -> Readings:
+def settle_zeros(subject: records.Subject, sample: records.Sample, readings: Readings, *, seed: int = 0) -> Readings:
     """Tell tiny gradients that are exactly zero by structure; only models with such readings are run again.
 
     Their parameters are marked, and transmissions and incoming gradients of that kind become the zeros that they are.
     """
-    faint = (thresholds or Thresholds()).vanishing
     suspicious = any(_faint(weight, readings) for layer in readings.layers for weight in layer.weights)
-    suspicious |= any(0.0 < (layer.transmission or 0.0) < faint for layer in readings.layers)
+    suspicious |= any(0.0 < (layer.transmission or 0.0) < FAINT for layer in readings.layers)
     if not suspicious or readings.dtype != "float32" or readings.parameters > MOST_PARAMETERS or not sample.batches:
         return readings
     single = answers(subject.module, sample.batches[0], readings.mode, seed, torch.float32)

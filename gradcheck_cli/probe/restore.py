@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from gradcheck_cli.tensors import rescaled_tables
+
 
 @contextmanager
 def untouched(module: nn.Module) -> Iterator[None]:
@@ -25,11 +27,7 @@ def untouched(module: nn.Module) -> Iterator[None]:
         for name, buffer in child._buffers.items()
         if buffer is not None
     ]
-    renormed = [  # embeddings that rescale the rows they look up, in place
-        (child.weight, child.weight.detach().clone())
-        for child in module.modules()
-        if isinstance(child, (nn.Embedding, nn.EmbeddingBag)) and child.max_norm is not None
-    ]
+    rescaled = [(table, table.clone()) for table in rescaled_tables(module)]
     with ExitStack() as stack:
         stack.enter_context(_random_state())
         try:
@@ -41,7 +39,7 @@ def untouched(module: nn.Module) -> Iterator[None]:
                 parameter.requires_grad_(requires_grad)
                 parameter.grad = grad
             with torch.no_grad():
-                for weight, value in renormed:
+                for weight, value in rescaled:
                     weight.copy_(value)
                 for child, name, buffer, value in buffers:
                     if buffer.shape != value.shape:

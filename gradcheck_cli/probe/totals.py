@@ -10,7 +10,7 @@ import torch
 
 from gradcheck_cli.probe.activations import UnitCounts
 from gradcheck_cli.probe.statistics import SquareSum
-from gradcheck_cli.readings import Role, TimeReading, together
+from gradcheck_cli.readings import Role, together
 from gradcheck_cli.records import Spread
 
 
@@ -66,9 +66,6 @@ class LayerTotals:
     units: UnitCounts | None = None
     multiplied: bool = False
     final: bool = False
-    opened: float | None = None
-    """T² with the gates open."""
-    time: TimeReading | None = None
 
     def merge(self, other: LayerTotals) -> None:
         """Add another batch, or process."""

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from gradcheck_cli.tensors import rescaled_tables
+
 
 @contextmanager
 def preserved(module: torch.nn.Module) -> Iterator[None]:
@@ -23,7 +25,7 @@ def preserved(module: torch.nn.Module) -> Iterator[None]:
         for part in module.modules():
             stack.callback(_attributes(part))
         stack.callback(_flags(list(module.parameters())))
-        stack.callback(_buffers([*module.buffers(), *_renormed(module)]))
+        stack.callback(_buffers([*module.buffers(), *rescaled_tables(module)]))
         yield
 
 
@@ -54,12 +56,6 @@ def quiet_trial() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-
-
-def _renormed(module: torch.nn.Module) -> list[torch.Tensor]:
-    """Tables that rescale the rows they look up, in place."""
-    tables = [part for part in module.modules() if isinstance(part, (torch.nn.Embedding, torch.nn.EmbeddingBag))]
-    return [table.weight.detach() for table in tables if table.max_norm is not None]
 
 
 def _attributes(part: torch.nn.Module) -> Callable[[], None]:
